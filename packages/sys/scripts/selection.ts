@@ -1,0 +1,290 @@
+/**
+ * What the kernel tables contain: the headers whose public constants are taken, and the structs.
+ *
+ * A constant is public when its name begins with a capital letter. `only` narrows a header of which most
+ * names are of no use to user space; `files` names further headers that the first one pulls its names from.
+ */
+
+/** One header of the kernel's UAPI (or of the C library) and what is taken from it. */
+export interface HeaderSelection {
+  readonly header: string
+  /** Other headers, included by this one, whose names are taken too. */
+  readonly files?: readonly string[]
+  /** Names to take; all public ones by default. */
+  readonly only?: RegExp
+}
+
+/** `asm/` stands for the architecture's header and for the `asm-generic/` header of the same name. */
+export const kernelHeaders: readonly HeaderSelection[] = [
+  // errors, types, limits
+  { header: 'asm/errno.h', files: ['asm/errno-base.h'] },
+  { header: 'linux/limits.h' },
+  { header: 'asm/param.h', only: /^HZ$/ },
+  { header: 'linux/auxvec.h', files: ['asm/auxvec.h'] },
+  { header: 'linux/posix_types.h', only: /^NONE$/ },
+  // files and directories
+  { header: 'linux/fcntl.h', files: ['asm/fcntl.h'] },
+  { header: 'linux/openat2.h' },
+  { header: 'linux/stat.h' },
+  { header: 'asm/statfs.h', only: /^NONE$/ },
+  { header: 'linux/fs.h' },
+  { header: 'linux/falloc.h' },
+  { header: 'linux/fadvise.h' },
+  { header: 'linux/close_range.h' },
+  { header: 'linux/sync_file.h', only: /^NONE$/ },
+  { header: 'linux/xattr.h', only: /^XATTR_(CREATE|REPLACE)$/ },
+  { header: 'linux/fiemap.h' },
+  { header: 'linux/fsverity.h' },
+  { header: 'linux/fscrypt.h' },
+  { header: 'linux/magic.h' },
+  { header: 'linux/inotify.h' },
+  { header: 'linux/fanotify.h' },
+  { header: 'linux/quota.h' },
+  { header: 'linux/dqblk_xfs.h', only: /^(Q_X|XQM_|FS_QUOTA_|FS_.QUOTA)/ },
+  { header: 'linux/msdos_fs.h', only: /^(VFAT_IOCTL|FAT_IOCTL)/ },
+  { header: 'linux/utime.h', only: /^NONE$/ },
+  { header: 'linux/aio_abi.h' },
+  // mounts and namespaces
+  { header: 'linux/mount.h' },
+  { header: 'linux/nsfs.h' },
+  // processes
+  { header: 'linux/sched.h' },
+  { header: 'linux/sched/types.h' },
+  { header: 'linux/wait.h' },
+  { header: 'linux/pidfd.h' },
+  { header: 'linux/prctl.h' },
+  { header: 'asm/prctl.h', only: /^ARCH_/ },
+  { header: 'linux/capability.h' },
+  { header: 'linux/securebits.h' },
+  { header: 'linux/personality.h' },
+  { header: 'linux/resource.h', files: ['asm/resource.h'] },
+  { header: 'linux/ioprio.h' },
+  { header: 'linux/kcmp.h' },
+  { header: 'linux/ptrace.h' },
+  { header: 'linux/oom.h' },
+  { header: 'linux/membarrier.h' },
+  { header: 'linux/rseq.h' },
+  { header: 'linux/acct.h', only: /^A(FORK|SU|CORE|XSIG)$/ },
+  { header: 'linux/taskstats.h', only: /^TASKSTATS_/ },
+  { header: 'linux/connector.h', only: /^CN_/ },
+  { header: 'linux/cn_proc.h', only: /^PROC_/ },
+  // signals
+  { header: 'linux/signal.h', files: ['asm/signal.h', 'asm/signal-defs.h', 'asm/siginfo.h'], only: /^(?!SIGRTMIN$|SIGRTMAX$|SIG_DFL$|SIG_IGN$)/ },
+  { header: 'linux/signalfd.h' },
+  // memory and locks
+  { header: 'linux/mman.h', files: ['asm/mman.h', 'asm/mman-common.h', 'asm/hugetlb_encode.h'] },
+  { header: 'linux/memfd.h' },
+  { header: 'linux/mempolicy.h' },
+  { header: 'linux/userfaultfd.h' },
+  { header: 'linux/futex.h' },
+  { header: 'linux/shm.h', only: /^SHM_|^SHM(MNI|MAX|MIN)$/ },
+  { header: 'linux/ipc.h', only: /^IPC_/ },
+  { header: 'linux/sem.h', only: /^(SEM_|GET|SET)/ },
+  { header: 'linux/msg.h', only: /^MSG_(NOERROR|EXCEPT|COPY|STAT|INFO|STAT_ANY)$/ },
+  { header: 'linux/mqueue.h' },
+  // events and time
+  { header: 'linux/eventpoll.h' },
+  { header: 'asm/poll.h' },
+  { header: 'linux/timerfd.h' },
+  { header: 'linux/time.h' },
+  { header: 'linux/time_types.h', only: /^NONE$/ },
+  { header: 'linux/timex.h' },
+  { header: 'linux/times.h', only: /^NONE$/ },
+  { header: 'linux/io_uring.h' },
+  { header: 'linux/uio.h' },
+  { header: 'linux/watch_queue.h' },
+  { header: 'linux/perf_event.h', only: /^PERF_(TYPE|COUNT|SAMPLE|FORMAT|EVENT_IOC|RECORD|FLAG|ATTR_SIZE)_/ },
+  // system
+  { header: 'linux/reboot.h' },
+  { header: 'linux/utsname.h', only: /^NONE$/ },
+  { header: 'linux/sysinfo.h', only: /^NONE$/ },
+  { header: 'linux/kexec.h' },
+  { header: 'linux/module.h' },
+  { header: 'linux/random.h' },
+  { header: 'linux/suspend_ioctls.h' },
+  // security
+  { header: 'linux/seccomp.h' },
+  { header: 'linux/landlock.h' },
+  { header: 'linux/keyctl.h' },
+  { header: 'linux/audit.h', only: /^AUDIT_/ },
+  { header: 'linux/elf-em.h', only: /^EM_/ },
+  { header: 'linux/filter.h' },
+  { header: 'linux/bpf_common.h' },
+  { header: 'linux/bpf.h' },
+  // terminals, input, consoles
+  { header: 'linux/termios.h', files: ['asm/termios.h', 'asm/termbits.h', 'asm/termbits-common.h', 'asm/ioctls.h'] },
+  { header: 'linux/tty.h' },
+  { header: 'linux/vt.h' },
+  { header: 'linux/kd.h' },
+  { header: 'linux/input.h' },
+  { header: 'linux/input-event-codes.h' },
+  { header: 'linux/uinput.h', only: /^(UI_|UINPUT_)/ },
+  // devices
+  { header: 'linux/loop.h' },
+  { header: 'linux/dm-ioctl.h' },
+  { header: 'linux/nbd.h', only: /^NBD_/ },
+  { header: 'linux/blkpg.h' },
+  { header: 'linux/blktrace_api.h', only: /^BLKTRACE/ },
+  { header: 'linux/serial.h', only: /^(TIOC|SER_)/ },
+  { header: 'linux/hdreg.h', only: /^HDIO_GETGEO$/ },
+  { header: 'linux/watchdog.h', only: /^(WDI|WDO)/ },
+  { header: 'linux/rtc.h', only: /^RTC_/ },
+  { header: 'linux/pps.h', only: /^PPS_/ },
+  { header: 'linux/ptp_clock.h', only: /^PTP_/ },
+  { header: 'linux/gpio.h', only: /^GPIO_V2_/ },
+  { header: 'linux/rfkill.h' },
+  { header: 'linux/vhost.h', only: /^VHOST_/ },
+  // sockets
+  { header: 'linux/socket.h', files: ['asm/socket.h', 'asm/sockios.h'] },
+  { header: 'linux/sockios.h' },
+  { header: 'linux/un.h' },
+  { header: 'linux/net.h', only: /^(SYS_|SS_)/ },
+  { header: 'linux/in.h', only: /^(?!IN_CLASS|IN_BADCLASS|IN_MULTICAST)/ },
+  { header: 'linux/in6.h' },
+  { header: 'linux/tcp.h', only: /^TCP(F|I|_)/ },
+  { header: 'linux/udp.h' },
+  { header: 'linux/ip.h' },
+  { header: 'linux/ipv6.h', only: /^IPV6_/ },
+  { header: 'linux/icmp.h', only: /^ICMP/ },
+  { header: 'linux/icmpv6.h', only: /^ICMPV6_/ },
+  { header: 'linux/errqueue.h' },
+  { header: 'linux/net_tstamp.h' },
+  { header: 'linux/vm_sockets.h' },
+  { header: 'linux/if_alg.h' },
+  { header: 'linux/tls.h' },
+  { header: 'linux/can.h', only: /^CAN_/ },
+  // links, packets, netlink
+  { header: 'linux/if.h' },
+  { header: 'linux/if_arp.h', only: /^(ARPHRD|ARPOP|ATF)_/ },
+  { header: 'linux/if_packet.h' },
+  { header: 'linux/if_ether.h' },
+  { header: 'linux/if_tun.h' },
+  { header: 'linux/if_bridge.h' },
+  { header: 'linux/if_vlan.h' },
+  { header: 'linux/if_bonding.h', only: /^BOND_/ },
+  { header: 'linux/route.h', only: /^RTF_/ },
+  { header: 'linux/netlink.h' },
+  { header: 'linux/rtnetlink.h' },
+  { header: 'linux/if_link.h' },
+  { header: 'linux/if_addr.h' },
+  { header: 'linux/neighbour.h' },
+  { header: 'linux/veth.h' },
+  { header: 'linux/fib_rules.h' },
+  { header: 'linux/nexthop.h' },
+  { header: 'linux/net_namespace.h' },
+  { header: 'linux/netconf.h' },
+  { header: 'linux/genetlink.h' },
+  { header: 'linux/ethtool.h', only: /^(ETHTOOL_G|ETHTOOL_S|WAKE_|DUPLEX_|SPEED_|ETH_SS_)/ },
+  { header: 'linux/sock_diag.h' },
+  { header: 'linux/inet_diag.h', only: /^INET_DIAG_/ },
+  { header: 'linux/unix_diag.h', only: /^(UDIAG_|UNIX_DIAG_)/ },
+  { header: 'linux/wireguard.h', only: /^(WG_|WG[A-Z]+_)/ },
+  { header: 'linux/pkt_sched.h', only: /^TC_H_/ },
+]
+
+/**
+ * Names that the UAPI headers lack, taken from the C library's headers of the build machine.
+ * The files name no architecture, and the values are the same on x86-64 and arm64.
+ */
+export const libcHeaders: readonly HeaderSelection[] = [
+  {
+    header: 'sys/socket.h',
+    files: ['bits/socket.h', 'bits/socket_type.h', 'bits/socket-constants.h'],
+    only: /^(AF|PF|SOCK|SOL|MSG|SCM|SHUT)_|^SOMAXCONN$/,
+  },
+  { header: 'sys/mount.h', only: /^(MNT|UMOUNT)_/ },
+  { header: 'sys/eventfd.h', files: ['bits/eventfd.h'] },
+  { header: 'sys/xattr.h', only: /^XATTR_/ },
+  { header: 'sys/statvfs.h', files: ['bits/statvfs.h'], only: /^ST_/ },
+  { header: 'sys/swap.h', only: /^SWAP_/ },
+  { header: 'sys/random.h', only: /^GRND_/ },
+  { header: 'sys/file.h', only: /^LOCK_/ },
+  { header: 'sys/wait.h', files: ['bits/waitflags.h'], only: /^(P_|W[A-Z]+$)/ },
+  { header: 'unistd.h', only: /^([FRWX]_OK|SEEK_[A-Z]+|STD(IN|OUT|ERR)_FILENO)$/ },
+  { header: 'dirent.h', only: /^DT_/ },
+  { header: 'fcntl.h', files: ['bits/fcntl-linux.h', 'bits/fcntl.h'], only: /^(SPLICE_F_|SYNC_FILE_RANGE_|S_IF|MAX_HANDLE_SZ)/ },
+  { header: 'sched.h', files: ['bits/sched.h'], only: /^(SCHED_)/ },
+]
+
+/** Values that no header states as a constant. */
+export const extraConstants: Readonly<Record<string, { expression: string; why: string }>> = {
+  SIGRTMIN: {
+    expression: '34',
+    why: 'the kernel begins at 32, but the C libraries keep 32 and 33 for their threads (signal(7)), and `SIGRTMIN+n` of kill, systemd and every man page counts from 34',
+  },
+  SIGRTMAX: { expression: '64', why: '_NSIG of the kernel, which the headers of x86-64 do not export' },
+  SIG_DFL: { expression: '0', why: 'a function pointer in C: asm-generic/signal-defs.h' },
+  SIG_IGN: { expression: '1', why: 'a function pointer in C: asm-generic/signal-defs.h' },
+}
+
+/** Structs taken whole, with all members, from the kernel's headers. Unions are written `union x`, typedefs by name. */
+export const kernelStructs: readonly string[] = [
+  // files
+  'stat', 'statfs', 'statx', 'statx_timestamp', 'open_how', 'flock', 'f_owner_ex', 'linux_dirent64',
+  'inotify_event', 'fanotify_event_metadata', 'fanotify_event_info_header', 'fanotify_event_info_fid',
+  'fanotify_event_info_pidfd', 'fanotify_response', 'fiemap', 'fiemap_extent', 'fstrim_range', 'file_clone_range', 'fsxattr',
+  'file_dedupe_range', 'if_dqblk', 'if_nextdqblk', 'if_dqinfo', 'dqblk_kernel', 'fsverity_enable_arg',
+  'fsverity_digest', 'file_handle', 'iocb', 'io_event',
+  // mounts, processes, signals
+  'mount_attr', 'clone_args', 'sched_attr', 'sched_param', 'rlimit', 'rlimit64', 'rusage', 'sigaction', 'sigaltstack',
+  '__user_cap_header_struct', '__user_cap_data_struct', 'ptrace_syscall_info', 'prctl_mm_map', 'robust_list_head',
+  'signalfd_siginfo', 'futex_waitv', 'kcmp_epoll_slot',
+  // events and time
+  'epoll_event', 'pollfd', '__kernel_timespec', '__kernel_itimerspec', '__kernel_old_timeval', '__kernel_timex',
+  'timespec', 'timeval', 'itimerspec', 'itimerval', 'timezone', 'tms', 'iovec', 'io_uring_sqe', 'io_uring_cqe',
+  'io_sqring_offsets', 'io_cqring_offsets', 'io_uring_params', 'io_uring_files_update', 'io_uring_rsrc_register',
+  'io_uring_rsrc_update', 'io_uring_rsrc_update2', 'io_uring_probe', 'io_uring_probe_op', 'io_uring_restriction',
+  'io_uring_buf', 'io_uring_buf_ring', 'io_uring_buf_reg', 'io_uring_getevents_arg', 'io_uring_sync_cancel_reg',
+  'io_uring_recvmsg_out', 'perf_event_attr', 'perf_event_header', 'mq_attr', 'sembuf',
+  // system
+  'new_utsname', 'sysinfo', 'kexec_segment', 'rand_pool_info',
+  // security
+  'seccomp_data', 'seccomp_notif', 'seccomp_notif_resp', 'seccomp_notif_sizes', 'seccomp_notif_addfd', 'sock_filter',
+  'sock_fprog', 'landlock_ruleset_attr', 'landlock_path_beneath_attr', 'bpf_insn', 'union bpf_attr', 'bpf_prog_info',
+  'bpf_map_info', 'keyctl_dh_params', 'keyctl_pkey_query', 'keyctl_pkey_params', 'uffdio_api', 'uffdio_register', 'uffd_msg',
+  'uffdio_copy', 'uffdio_zeropage', 'uffdio_range', 'uffdio_writeprotect', 'audit_status',
+  // terminals, input, devices
+  'termios', 'termios2', 'termio', 'winsize', 'vt_stat', 'vt_mode', 'vt_sizes', 'input_event', 'input_id', 'input_absinfo',
+  'input_keymap_entry', 'loop_info64', 'loop_config', 'dm_ioctl', 'dm_target_spec', 'dm_target_deps', 'dm_name_list',
+  'dm_target_versions', 'dm_target_msg', 'nbd_request', 'nbd_reply', 'blkpg_ioctl_arg', 'blkpg_partition', 'hd_geometry',
+  'watchdog_info', 'rtc_time', 'rtc_wkalrm', 'rfkill_event',
+  // sockets and headers of packets
+  '__kernel_sockaddr_storage', 'sockaddr_un', 'sockaddr_in', 'sockaddr_in6', 'sockaddr_nl', 'sockaddr_ll',
+  'sockaddr_vm', 'sockaddr_alg', 'sockaddr_can', 'in_addr', 'in6_addr', 'ip_mreq', 'ip_mreqn', 'ip_mreq_source', 'in_pktinfo',
+  'ipv6_mreq', 'in6_pktinfo', 'in6_flowlabel_req', 'in6_rtmsg', 'in6_ifreq', 'packet_mreq', 'tpacket_req', 'tpacket_req3',
+  'tpacket_auxdata', 'tpacket_stats', 'sock_extended_err', 'scm_timestamping', 'so_timestamping', 'hwtstamp_config', 'tcp_info',
+  'ethhdr', 'iphdr', 'ipv6hdr', 'udphdr', 'tcphdr', 'icmphdr', 'icmp6hdr', 'arphdr', 'ifreq', 'ifconf', 'ifmap', 'arpreq',
+  'rtentry', 'af_alg_iv', 'can_frame', 'can_filter',
+  // netlink
+  'nlmsghdr', 'nlmsgerr', 'nlattr', 'nl_pktinfo', 'nl_mmap_req', 'genlmsghdr', 'rtattr', 'rtgenmsg', 'ifinfomsg', 'ifaddrmsg',
+  'rtmsg', 'rtnexthop', 'rta_cacheinfo', 'ifa_cacheinfo', 'ndmsg', 'nda_cacheinfo', 'ndtmsg', 'ifla_cacheinfo', 'ifla_vlan_flags',
+  'rtnl_link_stats', 'rtnl_link_stats64', 'rtnl_link_ifmap', 'fib_rule_hdr', 'fib_rule_uid_range', 'nhmsg', 'nexthop_grp', 'tcmsg',
+  'tcamsg', 'netconfmsg', 'prefixmsg', 'prefix_cacheinfo', 'nduseroptmsg', 'if_stats_msg', 'br_mdb_entry', 'br_port_msg',
+  'bridge_vlan_info', 'inet_diag_req_v2', 'inet_diag_msg', 'inet_diag_sockid', 'unix_diag_req', 'unix_diag_msg', 'cn_msg', 'cb_id',
+]
+
+/** Structs that only the C library's headers have; same layout on both architectures (both are LP64). */
+export const libcStructs: readonly string[] = ['msghdr', 'mmsghdr', 'cmsghdr', 'ucred', 'linger']
+
+/** A scalar of the layout tables. `be16` to `be64` are big-endian: the kernel's `__be16` … types. */
+export type FieldType = 'u8' | 'u16' | 'u32' | 'u64' | 's8' | 's16' | 's32' | 's64' | 'be16' | 'be32' | 'be64' | 'ptr'
+
+/** Structs whose useful names are macros over nested unions, or that are bit fields in C: listed by hand, measured by the compiler. */
+export const namedLayouts: Readonly<Record<string, { type: string; fields: Readonly<Record<string, FieldType>> }>> = {
+  siginfo: {
+    type: 'siginfo_t',
+    fields: {
+      si_signo: 's32', si_errno: 's32', si_code: 's32', si_pid: 's32', si_uid: 'u32', si_status: 's32', si_utime: 's64',
+      si_stime: 's64', si_int: 's32', si_ptr: 'ptr', si_tid: 's32', si_overrun: 's32', si_addr: 'ptr', si_addr_lsb: 's16',
+      si_band: 's64', si_fd: 's32', si_call_addr: 'ptr', si_syscall: 's32', si_arch: 'u32',
+    },
+  },
+}
+
+/** Definitions that the kernel keeps to itself although they are its interface. */
+export const kernelPreamble = `
+/* include/linux/dirent.h */
+struct linux_dirent64 { __u64 d_ino; __s64 d_off; unsigned short d_reclen; unsigned char d_type; char d_name[]; };
+/* include/linux/fs.h (exported by glibc's <fcntl.h> only) */
+struct file_handle { __u32 handle_bytes; int handle_type; unsigned char f_handle[]; };
+`
