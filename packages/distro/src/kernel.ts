@@ -1,0 +1,161 @@
+/**
+ * The kernel of an appliance: Debian's or Ubuntu's package, taken through the host's own apt without root and
+ * pinned in `solo.lock`, or a file of the user's. What comes out is always the same: the image, and a folder
+ * of uncompressed modules with the tables of depmod.
+ */
+import { cp, mkdir, readdir, rename, stat, writeFile } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { Archive } from './apt/archive.ts'
+import { unpackDeb } from './apt/deb.ts'
+import { SoloError } from './error.ts'
+import { explainWriteError, kindOf, readTextIfThere, sha256, sha256File } from './host/files.ts'
+import { scratchBeside } from './host/scratch.ts'
+import { decompressModules } from './kernel/decompress.ts'
+import { writeModuleTables } from './kernel/depmod.ts'
+import { resolveKernel } from './kernel/resolve.ts'
+
+/** Where the kernel comes from. */
+export type KernelSource =
+  /** A package of the archive, by the name of its meta-package or its own. */
+  | { readonly package: string }
+  /** A .deb file of a kernel, absolute path. */
+  | { readonly deb: string }
+  /** A kernel image and, if it has modules, their folder `…/lib/modules/<release>`; absolute paths. */
+  | { readonly image: string; readonly modules?: string }
+
+/** A kernel that can be put into an image. */
+export interface Kernel {
+  /** The image that a boot loader loads. */
+  readonly image: string
+  /** The kernel's release, such as `6.1.0-37-cloud-amd64`; `unknown` for an image without modules. */
+  readonly release: string
+  /** Folder of uncompressed modules with modules.dep, modules.alias, modules.softdep; undefined without modules. */
+  readonly modulesFolder: string | undefined
+  /** Where it comes from, for people: package and version, or the file. */
+  readonly origin: string
+}
+
+/** What {@link provideKernel} needs besides the source. */
+export interface KernelOptions {
+  /** The cache folder. */
+  readonly cache: string
+  /** The archive that packages come from. */
+  readonly archive: Archive
+}
+
+/** Raised when the layout of unpacked kernels changes, so that old caches are not used. */
+const layoutVersion = 1
+
+/**
+ * Provides a kernel in the cache folder. A second call with the same pin needs no network.
+ *
+ * @throws SoloError when the package cannot be had, with the way out
+ */
+export async function provideKernel(source: KernelSource, options: KernelOptions): Promise<Kernel> {
+  if ('image' in source) return localKernel(source.image, source.modules, options.cache)
+  if ('deb' in source) {
+    const id = await sha256File(source.deb)
+    return unpackKernel([id], async () => [source.deb], basename(source.deb), options.cache)
+  }
+  const pins = await options.archive.pins('kernel', source.package, resolveKernel)
+  const origin = pins.map(({ name, version }) => `${name} ${version}`).join(', ')
+  const files = (): Promise<string[]> => Promise.all(pins.map((pin) => options.archive.file('kernel', pin)))
+  return unpackKernel(
+    pins.map((pin) => pin.sha256),
+    files,
+    origin,
+    options.cache,
+  )
+}
+
+async function unpackKernel(
+  ids: readonly string[],
+  files: () => Promise<string[]>,
+  origin: string,
+  cache: string,
+): Promise<Kernel> {
+  const folder = join(cache, 'kernels', `${sha256(ids.join('\n')).slice(0, 32)}-v${layoutVersion}`)
+  if ((await kindOf(folder)) === undefined) {
+    const debs = await files()
+    await once(folder, async (scratch) => {
+      for (const deb of debs) await unpackDeb(deb, scratch, placeKernelFile)
+      const release = await onlyRelease(scratch, origin)
+      await finishModules(join(scratch, 'modules', release))
+      await writeFile(join(scratch, 'release'), release)
+    })
+  }
+  const release = (await readTextIfThere(join(folder, 'release'))) ?? 'unknown'
+  return { image: join(folder, 'vmlinuz'), release, modulesFolder: join(folder, 'modules', release), origin }
+}
+
+/** Keeps image, configuration and modules; /lib and /usr/lib are one (Debian 13 and Ubuntu use the latter). */
+function placeKernelFile(path: string): string | undefined {
+  if (/^boot\/vmlinuz-[^/]+$/.test(path)) return 'vmlinuz'
+  if (/^boot\/config-[^/]+$/.test(path)) return 'config'
+  const match = /^(?:usr\/)?lib\/modules\/([^/]+)\/(.+)$/.exec(path)
+  if (match === null) return undefined
+  // Where the image lies beside its modules, as newer kernel-install layouts have it.
+  if (match[2] === 'vmlinuz') return 'vmlinuz'
+  // `build` and `source` are links to the headers.
+  return /^(build|source)$/.test(match[2] as string) ? undefined : `modules/${match[1]}/${match[2]}`
+}
+
+async function onlyRelease(folder: string, origin: string): Promise<string> {
+  const releases =
+    (await kindOf(join(folder, 'modules'))) === 'folder' ? await readdir(join(folder, 'modules')) : []
+  if ((await kindOf(join(folder, 'vmlinuz'))) !== 'file' || releases.length !== 1) {
+    throw new SoloError(
+      `${origin}: expected one kernel with its modules (boot/vmlinuz-… and lib/modules/…), ` +
+        `got modules of ${releases.length} kernels`,
+    )
+  }
+  return releases[0] as string
+}
+
+async function finishModules(folder: string): Promise<void> {
+  await decompressModules(folder)
+  await writeModuleTables(folder)
+}
+
+/** A folder of the user's is never written to: when something is missing in it, a finished copy is made. */
+async function localKernel(image: string, modules: string | undefined, cache: string): Promise<Kernel> {
+  if (modules === undefined) return { image, release: 'unknown', modulesFolder: undefined, origin: image }
+  const release = basename(modules)
+  const files = (await readdir(modules, { recursive: true })).toSorted()
+  const compressed = files.some((path) => /\.ko\.(xz|zst|gz)$/.test(path))
+  const tables = ['modules.dep', 'modules.alias', 'modules.softdep'].every((name) => files.includes(name))
+  if (tables && !compressed) return { image, release, modulesFolder: modules, origin: image }
+  const states = await Promise.all(
+    files.map(async (path) => {
+      const { size, mtimeMs } = await stat(join(modules, path))
+      return `${path} ${size} ${mtimeMs}`
+    }),
+  )
+  const id = sha256([modules, ...states].join('\n')).slice(0, 32)
+  const folder = join(cache, 'kernels', `local-${id}-v${layoutVersion}`)
+  if ((await kindOf(folder)) === undefined) {
+    await once(folder, async (scratch) => {
+      await cp(modules, join(scratch, release), {
+        recursive: true,
+        filter: (path) => !/\/(build|source)$/.test(path),
+      })
+      await finishModules(join(scratch, release))
+    })
+  }
+  return { image, release, modulesFolder: join(folder, release), origin: image }
+}
+
+/** Fills a folder under a temporary name and renames it when it is whole. */
+async function once(folder: string, fill: (scratch: string) => Promise<void>): Promise<void> {
+  try {
+    await mkdir(join(folder, '..'), { recursive: true })
+    using scratch = scratchBeside(folder)
+    await fill(scratch.folder)
+    await rename(scratch.folder, folder).catch(async (error: unknown) => {
+      // Another build has just made the same.
+      if ((await kindOf(folder)) === undefined) throw error
+    })
+  } catch (error) {
+    throw explainWriteError(error, folder)
+  }
+}
