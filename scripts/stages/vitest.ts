@@ -1,0 +1,60 @@
+/** A vitest project as a stage: its own output streams by, its numbers come from its JSON report. */
+import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { $ } from 'zx'
+import type { Stage } from './stage.ts'
+
+/** The fields of vitest's JSON report that count. */
+interface VitestReport {
+  numPassedTests: number
+  numFailedTests: number
+  numPendingTests: number
+  numTodoTests: number
+  success: boolean
+  testResults: { name: string; status: string; assertionResults: unknown[] }[]
+}
+
+/**
+ * @param root - the repository's folder
+ * @param project - the vitest project's name
+ * @param filter - only files whose path contains it
+ */
+export function vitestStage(root: string, project: 'unit' | 'vm', filter?: string): Stage {
+  return {
+    name: `${project} tests`,
+    run: async () => {
+      const folder = join(root, '.cache/test')
+      const reportFile = join(folder, `${project}.json`)
+      mkdirSync(folder, { recursive: true })
+      rmSync(reportFile, { force: true })
+      const files = filter === undefined ? [] : [filter, '--passWithNoTests']
+      const result = await $({ cwd: root, nothrow: true, quiet: true, stdio: 'inherit' })`
+        bun --preload ./scripts/vitest-fork-preload.ts node_modules/vitest/vitest.mjs run --project ${project} --reporter=default --reporter=json --outputFile.json=${reportFile} ${files}`
+      if (!existsSync(reportFile)) return { passed: 0, failed: 1, output: 'vitest ended without a report' }
+      const report = JSON.parse(readFileSync(reportFile, 'utf8')) as VitestReport
+      return { passed: report.numPassedTests, ...countFailures(report, result.exitCode) }
+    },
+  }
+}
+
+/**
+ * What went wrong in a run: failed tests, files that failed before their first test, skipped tests (a test
+ * that does not run proves nothing), and an exit status that none of these explains.
+ *
+ * @param report - vitest's JSON report
+ * @param exitStatus - vitest's own
+ */
+export function countFailures(
+  report: VitestReport,
+  exitStatus: number | null,
+): { failed: number; output: string } {
+  const brokenFiles = report.testResults.filter(
+    (file) => file.status === 'failed' && file.assertionResults.length === 0,
+  )
+  const skipped = report.numPendingTests + report.numTodoTests
+  const lines = brokenFiles.map((file) => `${file.name} failed before its first test`)
+  if (skipped > 0) lines.push(`${skipped} skipped or todo tests: each test must run`)
+  const counted = report.numFailedTests + brokenFiles.length + skipped
+  if (counted > 0 || exitStatus === 0) return { failed: counted, output: lines.join('\n') }
+  return { failed: 1, output: `vitest exited with ${exitStatus} though every test passed` }
+}

@@ -1,0 +1,77 @@
+/**
+ * `npm test`: every check there is, each timed, and `N passed, N failed` as the last line.
+ *
+ * A stage that fails does not stop the others: one run tells everything that is wrong. A static check counts
+ * as one test, a vitest run as its tests. Flags: `--static`, `--unit`, `--vm` pick a part, `--filter TEXT`
+ * runs the tests of the files whose path contains TEXT.
+ */
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { staticStages } from './stages/static.ts'
+import { vitestStage } from './stages/vitest.ts'
+import type { Stage } from './stages/stage.ts'
+
+const root = fileURLToPath(new URL('..', import.meta.url))
+
+interface Options {
+  static: boolean
+  unit: boolean
+  vm: boolean
+  filter?: string
+}
+
+function readOptions(words: string[]): Options {
+  const { values } = parseArgs({
+    args: words,
+    options: {
+      static: { type: 'boolean' },
+      unit: { type: 'boolean' },
+      vm: { type: 'boolean' },
+      filter: { type: 'string' },
+    },
+  })
+  const everything = !values.static && !values.unit && !values.vm
+  return {
+    static: values.static ?? (everything && values.filter === undefined),
+    unit: values.unit ?? everything,
+    vm: values.vm ?? everything,
+    ...(values.filter === undefined ? {} : { filter: values.filter }),
+  }
+}
+
+function chooseStages(options: Options): Stage[] {
+  const stages: Stage[] = []
+  if (options.static) stages.push(...staticStages(root))
+  if (options.unit) stages.push(vitestStage(root, 'unit', options.filter))
+  if (options.vm) stages.push(vitestStage(root, 'vm', options.filter))
+  return stages
+}
+
+async function runStages(stages: Stage[]): Promise<{ passed: number; failed: number }> {
+  const total = { passed: 0, failed: 0 }
+  for (const stage of stages) {
+    const startedMs = performance.now()
+    process.stdout.write(`${stage.name} …\n`)
+    const { passed, failed, output } = await stage.run()
+    const seconds = ((performance.now() - startedMs) / 1000).toFixed(1)
+    if (failed > 0 && output !== '') process.stdout.write(`${output.trimEnd()}\n`)
+    process.stdout.write(`${stage.name}: ${failed > 0 ? `${failed} failed` : 'ok'} (${seconds} s)\n`)
+    total.passed += passed
+    total.failed += failed
+  }
+  return total
+}
+
+try {
+  const startedMs = performance.now()
+  const { passed, failed } = await runStages(chooseStages(readOptions(process.argv.slice(2))))
+  process.stdout.write(`\nall stages: ${((performance.now() - startedMs) / 1000).toFixed(1)} s\n`)
+  process.stdout.write(`${passed} passed, ${failed} failed\n`)
+  // Nothing tested is not a success: a mistyped filter would look like one.
+  process.exitCode = failed === 0 && passed > 0 ? 0 : 1
+} catch (error) {
+  if (!(error instanceof TypeError && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS')))
+    throw error
+  process.stderr.write(`${error.message}\nusage: npm test [-- --static | --unit | --vm] [--filter TEXT]\n`)
+  process.exitCode = 2
+}
