@@ -1,0 +1,31 @@
+/** Turns the words QEMU leaves behind when it does not start into an error that says what to do. */
+import { PortInUseError, QemuStartError } from '../errors.ts'
+
+/** What QEMU says, and what helps. QEMU's texts are those of version 7.2; the errno texts are glibc's. */
+const ADVICE: readonly [RegExp, string][] = [
+  [/No space left on device/, 'the disk is full: make room (df -h shows where) and try again'],
+  [
+    /cannot set up guest memory|Cannot allocate memory/,
+    'the host lacks memory for the guest: lower memoryMiB',
+  ],
+  [/Could not access KVM kernel module: Permission denied/, "join the group kvm, or use accelerator: 'tcg'"],
+  [/KVM kernel module|failed to initialize kvm/i, "KVM does not work here: use accelerator: 'tcg'"],
+  [/Too many open files/, 'raise the limit of open files (ulimit -n)'],
+  [
+    /could not open kernel file|linux kernel too old|Error loading uncompressed kernel/,
+    'give a bzImage as kernel',
+  ],
+  [
+    /initrd is too large|could not load initrd|not enough memory/i,
+    'the initramfs does not fit: raise memoryMiB',
+  ],
+]
+
+/** The error for a QEMU that ended, with `code` or by `signal`, before its guest ran. */
+export function startError(stderr: string, code: number | null, signal: string | null): Error {
+  const port = /Could not set up host forwarding rule 'tcp:[^:]*:(\d+)-/.exec(stderr)
+  if (port) return new PortInUseError(Number(port[1]))
+  const end = signal === null ? `exit status ${code}` : signal
+  const advice = ADVICE.find(([pattern]) => pattern.test(stderr))
+  return new QemuStartError(`QEMU did not start (${end})${advice ? `: ${advice[1]}` : ''}`, stderr)
+}

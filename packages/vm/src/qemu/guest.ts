@@ -1,0 +1,225 @@
+/**
+ * A running QEMU: its streams, its limits, and the one place where it is decided how a guest ended.
+ */
+import type { Accelerator } from '../kvm.ts'
+import { GuestConsole } from '../console.ts'
+import { GuestEndedError, GuestPanicError, GuestTimeoutError, QemuCrashedError, VmError } from '../errors.ts'
+import { QmpClient, type QmpEvent } from '../qmp.ts'
+import type { Launched } from './launch.ts'
+import type { ResolvedOptions } from './options.ts'
+import type { ExitReason, Forward, Vm, VmExit } from './types.ts'
+
+/**
+ * The kernel's own line (kernel/panic.c), at the start of a line or after its time stamp: a program
+ * that prints the words in a line of its own log does not match.
+ */
+const PANIC = /(?:^|\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? )Kernel panic - not syncing(?:: (.*))?/m
+
+/** With `panic=-1` QEMU ends by itself within this; with another `panic=` it would stay, and so we end it. */
+const PANIC_GRACE_MS = 2_000
+
+/** What the streams may take to drain after QEMU is gone; they end at once, unless a child of QEMU holds one. */
+const DRAIN_MS = 500
+
+/** A QEMU process as {@link Vm}. Created by `boot` only. */
+export class QemuGuest implements Vm {
+  readonly pid: number
+  readonly accelerator: Accelerator
+  readonly console: GuestConsole
+  readonly qmp: QmpClient
+  forwards: readonly Forward[] = []
+  readonly #launched: Launched
+  readonly #ended: Promise<VmExit>
+  readonly #timers: NodeJS.Timeout[] = []
+  readonly #options: ResolvedOptions
+  #lastByteMs = performance.now()
+  #stderr = ''
+  #shutdown: Record<string, unknown> | undefined
+  #guestPanicked = false
+  #panicText: string | undefined
+  #timedOut: GuestTimeoutError | undefined
+  #met = false
+
+  constructor(launched: Launched, options: ResolvedOptions, accelerator: Accelerator) {
+    this.#launched = launched
+    this.#options = options
+    this.pid = launched.pid
+    this.accelerator = accelerator
+    this.console = new GuestConsole({
+      limitChars: options.consoleLimitChars,
+      write: (text) => void launched.console.write(text),
+    })
+    // Closed ends are told by the process's exit; here an EPIPE is no news.
+    launched.console.on('error', () => {})
+    launched.console.on('data', (bytes: Uint8Array) => this.#receive(bytes))
+    launched.stderr.on('data', (bytes: Uint8Array) => {
+      this.#stderr = (this.#stderr + new TextDecoder().decode(bytes)).slice(-65_536)
+    })
+    this.qmp = new QmpClient({
+      input: launched.stdout,
+      output: launched.stdin,
+      onEvent: (event) => this.#onEvent(event),
+    })
+    this.#ended = this.#awaitEnd()
+    this.#watchLimits()
+    this.#watchPanic()
+    options.signal?.addEventListener('abort', this.#kill, { once: true })
+  }
+
+  get exited(): Promise<VmExit> {
+    this.#met = true
+    return this.#ended
+  }
+
+  /** The end, without the promise that the caller has met it. */
+  get ended(): Promise<VmExit> {
+    return this.#ended
+  }
+
+  async waitForPoweroff(): Promise<VmExit> {
+    const exit = await this.exited
+    if (exit.error) throw exit.error
+    return exit
+  }
+
+  async powerdown(): Promise<void> {
+    try {
+      await this.qmp.powerdown()
+    } catch (error) {
+      // A guest that ends meanwhile needs no button.
+      const ended = await Promise.race([this.#ended, delay(DRAIN_MS)])
+      if (ended === undefined) throw error
+    }
+  }
+
+  async kill(): Promise<VmExit> {
+    this.#kill()
+    return this.#ended
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#kill()
+    const { error, reason } = await this.#ended
+    // Being killed is what disposal does; a reboot was the guest's own wish.
+    if (error && !this.#met && reason !== 'killed' && reason !== 'reboot') throw error
+  }
+
+  readonly #kill = (): void => {
+    this.#launched.process.kill('SIGKILL')
+  }
+
+  #receive(bytes: Uint8Array): void {
+    this.#lastByteMs = performance.now()
+    const text = this.console.append(bytes)
+    if (text !== '') this.#options.onConsole?.(text)
+  }
+
+  #onEvent({ event, data }: QmpEvent): void {
+    if (event === 'SHUTDOWN') this.#shutdown = data
+    if (event === 'GUEST_PANICKED') this.#guestPanicked = true
+  }
+
+  #watchPanic(): void {
+    const seen = (match: RegExpExecArray): void => {
+      this.#panicText = match[1] ?? ''
+      this.#timers.push(setTimeout(this.#kill, PANIC_GRACE_MS))
+    }
+    this.console.waitFor(PANIC, { timeoutMs: Number.POSITIVE_INFINITY }).then(seen, () => {})
+  }
+
+  #watchLimits(): void {
+    const { timeoutMs, silenceTimeoutMs } = this.#options
+    if (Number.isFinite(timeoutMs)) {
+      const expire = (): void => void this.#expire('limit', timeoutMs, `the guest did not end within`)
+      this.#timers.push(setTimeout(expire, timeoutMs))
+    }
+    if (!Number.isFinite(silenceTimeoutMs)) return
+    const look = (): void => {
+      const leftMs = this.#lastByteMs + silenceTimeoutMs - performance.now()
+      if (leftMs > 0) this.#timers.push(setTimeout(look, leftMs))
+      else void this.#expire('silence', silenceTimeoutMs, 'the console was silent for')
+    }
+    this.#timers.push(setTimeout(look, silenceTimeoutMs))
+  }
+
+  /** Says what the CPUs were doing (a spinning kernel and a sleeping one look alike from outside), and ends it. */
+  async #expire(kind: 'limit' | 'silence', timeoutMs: number, what: string): Promise<void> {
+    if (this.#timedOut) return
+    this.#timedOut = new GuestTimeoutError(kind, timeoutMs, '', '')
+    const cpus = await this.qmp.humanMonitor('info registers -a', { timeoutMs: 1_000 }).catch(() => '')
+    const never = this.console.position === 0 ? '; it has printed nothing at all' : ''
+    const state = describeCpus(cpus)
+    const message = `${what} ${timeoutMs / 1000} s${never}${state === '' ? '' : ` (${state})`}`
+    this.#timedOut = new GuestTimeoutError(kind, timeoutMs, message, this.console.tail())
+    this.#kill()
+  }
+
+  async #awaitEnd(): Promise<VmExit> {
+    const { process: child, console: serial, stdout, stderr } = this.#launched
+    const drained = Promise.all([serial, stdout, stderr].map((stream) => streamEnd(stream)))
+    const exit = Promise.withResolvers<[number | null, string | null]>()
+    child.once('exit', (code, signal) => exit.resolve([code, signal]))
+    const [code, signal] = await exit.promise
+    await Promise.race([drained, delay(DRAIN_MS)])
+    for (const timer of this.#timers) clearTimeout(timer)
+    this.#options.signal?.removeEventListener('abort', this.#kill)
+    for (const stream of [serial, stdout, stderr, this.#launched.stdin]) stream.destroy()
+    const reason = this.#reason(code, signal)
+    const error = this.#error(reason, code, signal)
+    const ended = new GuestEndedError('the guest powered itself off', this.console.tail())
+    this.console.end(error ?? ended)
+    return { reason, code, signal, stderr: this.#stderr, ...(error && { error }) }
+  }
+
+  #reason(code: number | null, signal: string | null): ExitReason {
+    if (this.#timedOut) return 'timeout'
+    const cause = this.#shutdown?.['reason']
+    if (cause === 'guest-panic' || this.#guestPanicked) return 'panic'
+    if (cause === 'guest-shutdown') return 'poweroff'
+    // The kernel's `panic=` reboots; whoever has died before could not print anything after.
+    if (this.#panicText !== undefined) return 'panic'
+    if (cause === 'guest-reset') return 'reboot'
+    if (cause !== undefined) return 'killed'
+    return signal === 'SIGKILL' || signal === 'SIGTERM' || code === 0 ? 'killed' : 'crashed'
+  }
+
+  #error(reason: ExitReason, code: number | null, signal: string | null): VmError | undefined {
+    const tail = this.console.tail()
+    if (reason === 'poweroff') return undefined
+    if (reason === 'timeout') return this.#timedOut
+    if (reason === 'panic') return new GuestPanicError(this.#panicText ?? '', tail)
+    if (reason === 'reboot') return new GuestEndedError('the guest rebooted', tail)
+    if (reason === 'killed')
+      return new GuestEndedError(`the guest was killed from outside (${signal ?? 'by QMP'})`, tail)
+    const words = this.#stderr.trim() === '' ? '' : `\nQEMU said:\n${this.#stderr.trim()}`
+    return new QemuCrashedError(`QEMU crashed (${signal ?? `exit status ${code}`})${words}`, tail)
+  }
+}
+
+/**
+ * `info registers -a` in a few words: `cpu 0: halted, interrupts off at ffffffff81000000`.
+ * RFL bit 9 is the interrupt flag (Intel SDM vol. 1, 3.4.3).
+ */
+export function describeCpus(registers: string): string {
+  const cpus = registers.split(/^CPU#/m).slice(1)
+  const words = cpus.map((text, index) => {
+    const address = /[RE]IP=([0-9a-f]+)/.exec(text)?.[1]
+    const flags = Number.parseInt(/[RE]FL=([0-9a-f]+)/.exec(text)?.[1] ?? '', 16)
+    const halted = /HLT=1/.test(text) ? 'halted' : 'running'
+    const interrupts = (flags & 0x200) === 0 ? ', interrupts off' : ''
+    return address === undefined ? '' : `cpu ${index}: ${halted}${interrupts} at ${address}`
+  })
+  return words.filter((word) => word !== '').join('; ')
+}
+
+function streamEnd(stream: NodeJS.EventEmitter): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  for (const event of ['end', 'close', 'error']) stream.once(event, () => resolve())
+  return promise
+}
+
+function delay(timeMs: number): Promise<undefined> {
+  return new Promise((resolve) => {
+    setTimeout(() => resolve(undefined), timeMs).unref()
+  })
+}

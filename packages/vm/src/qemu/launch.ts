@@ -1,0 +1,88 @@
+/**
+ * Starts a program so that it cannot outlive us: the kernel kills it when the thread that started it
+ * ends, however that ends (SIGKILL too).
+ */
+import { spawn, type ChildProcess } from 'node:child_process'
+import { accessSync, constants } from 'node:fs'
+import { delimiter, join } from 'node:path'
+import type { Duplex, Readable, Writable } from 'node:stream'
+import { QemuMissingError, VmError } from '../errors.ts'
+
+/** A started QEMU with its streams. */
+export interface Launched {
+  process: ChildProcess
+  pid: number
+  stdin: Writable
+  stdout: Readable
+  stderr: Readable
+  /** The socket at the program's file descriptor 3. */
+  console: Duplex
+}
+
+/**
+ * setpriv asks for the signal and executes the shell; if our process died before that, nobody would send
+ * it, so the shell looks whether its parent is still us, and becomes QEMU. One process, QEMU's own pid.
+ *
+ * @see https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html
+ */
+const GUARD = '[ "$PPID" = "$1" ] || exit 70; shift; exec "$@"'
+
+/** A command that ends with us. */
+export interface GuardedCommand {
+  file: string
+  args: string[]
+}
+
+/**
+ * The command that becomes `program` with `args`, under the guard. It must be started by this process.
+ *
+ * @throws {@link QemuMissingError}, {@link VmError} `setpriv` is missing
+ */
+export function guarded(program: string, args: readonly string[]): GuardedCommand {
+  const found = findProgram(program)
+  if (found === undefined) throw new QemuMissingError(program)
+  const setpriv = findProgram('setpriv')
+  if (setpriv === undefined)
+    throw new VmError('setpriv was not found in PATH: install util-linux (apt install util-linux)')
+  const shell = ['/bin/sh', '-c', GUARD, 'solo-vm', String(process.pid), found, ...args]
+  return { file: setpriv, args: ['--pdeathsig', 'KILL', '--', ...shell] }
+}
+
+/**
+ * Starts `program` in a session of its own: Ctrl-C at our terminal is then for us alone, and the guest
+ * can be powered off in order.
+ *
+ * @throws {@link QemuMissingError}, {@link VmError} it could not be started
+ */
+export async function launch(program: string, args: readonly string[]): Promise<Launched> {
+  const command = guarded(program, args)
+  const child = spawn(command.file, command.args, { stdio: ['pipe', 'pipe', 'pipe', 'pipe'], detached: true })
+  const started = Promise.withResolvers<void>()
+  child.once('spawn', started.resolve)
+  child.once('error', started.reject)
+  try {
+    await started.promise
+  } catch (cause) {
+    throw new VmError(`${program}: ${(cause as Error).message}`, '', cause)
+  }
+  const { stdin, stdout, stderr, pid } = child
+  const serial = child.stdio[3] as Duplex | null | undefined
+  if (!stdin || !stdout || !stderr || !serial || pid === undefined)
+    throw new VmError(`${program}: started without its pipes`)
+  return { process: child, pid, stdin, stdout, stderr, console: serial }
+}
+
+/** Where `program` is: itself if it is a path, else the first of PATH that may be executed. */
+export function findProgram(program: string): string | undefined {
+  const folders = program.includes('/') ? [''] : (process.env['PATH'] ?? '').split(delimiter)
+  return folders.map((folder) => (folder === '' ? program : join(folder, program))).find(isExecutable)
+}
+
+function isExecutable(file: string): boolean {
+  try {
+    accessSync(file, constants.X_OK)
+    return true
+  } catch {
+    return false
+  }
+}
