@@ -1,6 +1,7 @@
 /** Writes the tables as TypeScript. The text depends on nothing but the tables. */
 
 import type { Architecture, Notation } from './headers.ts'
+import type { Layout } from './layouts.ts'
 import { libcHeaders } from './selection.ts'
 import type { Constant, PerArchitecture, Tables } from './tables.ts'
 
@@ -114,5 +115,40 @@ ${rows.join('')}}
 /** Second names of the same numbers. */
 export const aliases: Readonly<Record<string, ErrnoName>> = {
 ${aliases.join('')}}
+`
+}
+
+const key = (name: string): string => (/^[A-Za-z_]\w*$/.test(name) ? name : quote(name))
+
+const emitLayout = ({ size, fields }: Layout): string =>
+  `{\n  size: ${size},\n  fields: {\n${Object.entries(fields)
+    .map(([name, [type, ...numbers]]) => `    ${key(name)}: [${[quote(type), ...numbers].join(', ')}],\n`)
+    .join('')}  },\n} as const\n`
+
+/** Layouts of structs; where the architectures differ, the running one's, and both in `layoutsByArchitecture`. */
+export function emitStructs(tables: Tables): string {
+  const differing: string[] = []
+  const layouts = [...tables.layouts].map(([name, { x64, arm64 }]) => {
+    if (!x64 || !arm64) throw new Error(`struct ${name} is missing on an architecture`)
+    const doc = (size: string): string => `\n/** \`struct ${name}\`, ${size} bytes. */\n`
+    const text = emitLayout(x64)
+    const other = emitLayout(arm64)
+    if (text === other) return `${doc(`${x64.size}`)}export const ${name} = ${text}`
+    differing.push(name)
+    const both = x64.size === arm64.size ? `${x64.size}` : `${x64.size} (x86-64) or ${arm64.size} (arm64)`
+    return `\nconst ${name}_x64 = ${text}
+const ${name}_arm64 = ${other}${doc(both)}export const ${name}: typeof ${name}_x64 | typeof ${name}_arm64 =
+  arch === 'arm64' ? ${name}_arm64 : ${name}_x64
+`
+  })
+  const types = differing.map((name) => `  readonly ${name}: { readonly x64: typeof ${name}_x64; readonly arm64: typeof ${name}_arm64 }\n`)
+  const rows = differing.map((name) => `  ${name}: { x64: ${name}_x64, arm64: ${name}_arm64 },\n`)
+  return `${heading(tables, 'Layouts of kernel structs: size, and fields as [type, offset, count of an array].')}
+const arch: string = process.arch
+${layouts.join('')}
+/** The structs whose layout depends on the architecture, with both layouts: for programs compiled for another machine. */
+export const layoutsByArchitecture: {
+${types.join('')}} = {
+${rows.join('')}}
 `
 }

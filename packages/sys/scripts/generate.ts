@@ -9,7 +9,7 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { emitConstants, emitErrno, emitSyscalls } from './emit.ts'
+import { emitConstants, emitErrno, emitStructs, emitSyscalls } from './emit.ts'
 import { collectTables } from './tables.ts'
 
 const folder = fileURLToPath(new URL('../src/generated/', import.meta.url))
@@ -20,6 +20,7 @@ function write(): void {
     'syscalls.ts': emitSyscalls(tables),
     'constants.ts': emitConstants(tables),
     'errno.ts': emitErrno(tables),
+    'structs.ts': emitStructs(tables),
   }
   mkdirSync(folder, { recursive: true })
   for (const [name, text] of Object.entries(files)) {

@@ -26,6 +26,7 @@ export const kernelHeaders: readonly HeaderSelection[] = [
   { header: 'linux/fcntl.h', files: ['asm/fcntl.h'] },
   { header: 'linux/openat2.h' },
   { header: 'linux/stat.h' },
+  { header: 'asm/stat.h', only: /^NONE$/ },
   { header: 'asm/statfs.h', only: /^NONE$/ },
   { header: 'linux/fs.h' },
   { header: 'linux/falloc.h' },
@@ -223,7 +224,7 @@ export const kernelStructs: readonly string[] = [
   'stat', 'statfs', 'statx', 'statx_timestamp', 'open_how', 'flock', 'f_owner_ex', 'linux_dirent64',
   'inotify_event', 'fanotify_event_metadata', 'fanotify_event_info_header', 'fanotify_event_info_fid',
   'fanotify_event_info_pidfd', 'fanotify_response', 'fiemap', 'fiemap_extent', 'fstrim_range', 'file_clone_range', 'fsxattr',
-  'file_dedupe_range', 'if_dqblk', 'if_nextdqblk', 'if_dqinfo', 'dqblk_kernel', 'fsverity_enable_arg',
+  'file_dedupe_range', 'if_dqblk', 'if_nextdqblk', 'if_dqinfo', 'fsverity_enable_arg',
   'fsverity_digest', 'file_handle', 'iocb', 'io_event',
   // mounts, processes, signals
   'mount_attr', 'clone_args', 'sched_attr', 'sched_param', 'rlimit', 'rlimit64', 'rusage', 'sigaction', 'sigaltstack',
@@ -251,7 +252,7 @@ export const kernelStructs: readonly string[] = [
   // sockets and headers of packets
   '__kernel_sockaddr_storage', 'sockaddr_un', 'sockaddr_in', 'sockaddr_in6', 'sockaddr_nl', 'sockaddr_ll',
   'sockaddr_vm', 'sockaddr_alg', 'sockaddr_can', 'in_addr', 'in6_addr', 'ip_mreq', 'ip_mreqn', 'ip_mreq_source', 'in_pktinfo',
-  'ipv6_mreq', 'in6_pktinfo', 'in6_flowlabel_req', 'in6_rtmsg', 'in6_ifreq', 'packet_mreq', 'tpacket_req', 'tpacket_req3',
+  'ipv6_mreq', 'in6_pktinfo', 'in6_flowlabel_req', 'in6_ifreq', 'packet_mreq', 'tpacket_req', 'tpacket_req3',
   'tpacket_auxdata', 'tpacket_stats', 'sock_extended_err', 'scm_timestamping', 'so_timestamping', 'hwtstamp_config', 'tcp_info',
   'ethhdr', 'iphdr', 'ipv6hdr', 'udphdr', 'tcphdr', 'icmphdr', 'icmp6hdr', 'arphdr', 'ifreq', 'ifconf', 'ifmap', 'arpreq',
   'rtentry', 'af_alg_iv', 'can_frame', 'can_filter',
