@@ -1,0 +1,109 @@
+// The raw layer: any system call by name, returning the kernel's number. Nothing here throws for a failed call.
+import { numbers, type SyscallName } from './generated/syscalls.ts'
+import { type Architecture, currentArchitecture } from './raw/architecture.ts'
+import { type ArgumentType, type Memory, type NativeFunction, nativeFunction } from './raw/ffi.ts'
+import { thunkAddress } from './raw/thunks.ts'
+
+export { addressOf, type Argument, type ArgumentType, type Memory, type NativeFunction } from './raw/ffi.ts'
+export { type Architecture, currentArchitecture } from './raw/architecture.ts'
+export { type SyscallName } from './generated/syscalls.ts'
+
+/**
+ * The number of a system call.
+ *
+ * @throws TypeError when `architecture` has no call of that name (`mkdir` on arm64, say)
+ *
+ * @example
+ * ```ts
+ * import { syscallNumber } from '@pkg/sys/raw'
+ *
+ * console.assert(syscallNumber('getppid', 'x64') === 110)
+ * console.assert(syscallNumber('getppid', 'arm64') === 173)
+ * ```
+ */
+export function syscallNumber(
+  name: SyscallName,
+  architecture: Architecture = currentArchitecture(),
+): number {
+  const table: Readonly<Record<string, number>> = numbers[architecture]
+  const number = Object.hasOwn(table, name) ? table[name] : undefined
+  if (number === undefined) throw new TypeError(`${architecture} has no system call named ${name}`)
+  return number
+}
+
+/**
+ * Binds the system call `name` to a function with the given argument types, made on its first use.
+ *
+ * The function returns the kernel's number: a result, or −errno (−4095…−1). It costs what the call costs in C.
+ *
+ * @example
+ * ```ts
+ * import { bind } from '@pkg/sys/raw'
+ *
+ * const getppid = bind('getppid')
+ * console.assert(getppid() === process.ppid)
+ *
+ * const close = bind('close', 'int')
+ * console.assert(close(-1) === -9) // −EBADF
+ * ```
+ */
+export function bind<const T extends readonly ArgumentType[]>(
+  name: SyscallName,
+  ...types: T
+): NativeFunction<T> {
+  let native: AnyNative | undefined
+  const call = (): AnyNative => (native ??= nativeFunction(thunkAddress(syscallNumber(name)), types) as AnyNative)
+  // One closure per arity: forwarding by rest parameters costs more than the system call's own entry.
+  const byArity: readonly AnyNative[] = [
+    () => (native ?? call())(),
+    (a) => (native ?? call())(a),
+    (a, b) => (native ?? call())(a, b),
+    (a, b, c) => (native ?? call())(a, b, c),
+    (a, b, c, d) => (native ?? call())(a, b, c, d),
+    (a, b, c, d, e) => (native ?? call())(a, b, c, d, e),
+    (a, b, c, d, e, f) => (native ?? call())(a, b, c, d, e, f),
+  ]
+  const bound = byArity[types.length]
+  if (bound === undefined) throw new TypeError(`${name}: a system call has at most six arguments`)
+  return bound as NativeFunction<T>
+}
+
+type AnyArgument = number | bigint | Memory | undefined
+type AnyNative = (...parameters: AnyArgument[]) => number
+
+const callers = new Map<string, AnyNative>()
+
+/**
+ * Calls the system call `name` with up to six arguments and returns the kernel's number.
+ *
+ * For calls without a wrapper, and for probing; {@link bind} is faster. Numbers and bigints are passed as
+ * integers, views as the address of their first byte, null as a null pointer.
+ *
+ * @throws TypeError for an argument of another type, or more than six
+ *
+ * @example
+ * ```ts
+ * import { syscall } from '@pkg/sys/raw'
+ *
+ * const bytes = new Uint8Array(new ArrayBuffer(16))
+ * console.assert(syscall('getrandom', bytes, 16, 0) === 16)
+ * console.assert(syscall('close', 12345) === -9) // −EBADF
+ * ```
+ */
+export function syscall(name: SyscallName, ...parameters: (number | bigint | Memory)[]): number {
+  if (parameters.length > 6) throw new TypeError(`${name}: a system call has at most six arguments`)
+  const types = parameters.map((parameter, index) => argumentType(name, parameter, index))
+  const key = `${name}:${types.join()}`
+  let caller = callers.get(key)
+  if (caller === undefined) {
+    caller = nativeFunction(thunkAddress(syscallNumber(name)), types) as AnyNative
+    callers.set(key, caller)
+  }
+  return caller(...parameters)
+}
+
+function argumentType(name: SyscallName, parameter: number | bigint | Memory, index: number): ArgumentType {
+  if (typeof parameter === 'bigint' || Number.isSafeInteger(parameter)) return 'int'
+  if (parameter === null || ArrayBuffer.isView(parameter)) return 'ptr'
+  throw new TypeError(`${name}: argument ${index} must be a safe integer, a bigint, a view or null`)
+}

@@ -1,0 +1,56 @@
+// Turning what callers pass into what the kernel takes, and refusing what it would misread.
+
+const encoder = new TextEncoder()
+const decoder = new TextDecoder()
+
+/**
+ * `text` as a C string. Passed to a call as a view, so the engine may move it until the call is made.
+ *
+ * @throws TypeError for a NUL byte: the kernel would read a shorter string than the caller wrote
+ */
+export function cString(text: string, name = 'path'): Uint8Array {
+  if (typeof text !== 'string') throw new TypeError(`${name} must be a string`)
+  if (text.includes('\0')) throw new TypeError(`${name} contains a NUL byte: ${JSON.stringify(text)}`)
+  return encoder.encode(`${text}\0`)
+}
+
+/** The text of a NUL-terminated field of a kernel struct; all of it when there is no NUL. */
+export function fromCString(field: Uint8Array): string {
+  const end = field.indexOf(0)
+  return decoder.decode(end < 0 ? field : field.subarray(0, end))
+}
+
+/**
+ * `value`, if it is an unsigned integer of 32 bits: flags, modes, ids. −1 stands for all ones, as in C.
+ *
+ * @throws RangeError otherwise; TypeError for something that is no number
+ */
+export function u32(value: number, name: string): number {
+  if (typeof value !== 'number') throw new TypeError(`${name} must be a number`)
+  if (!Number.isInteger(value) || value < -0x80000000 || value > 0xffffffff) {
+    throw new RangeError(`${name} must be a 32-bit integer: ${value}`)
+  }
+  return value
+}
+
+/**
+ * `value`, if it is an integer that a 64-bit signed register holds: offsets, lengths.
+ *
+ * @throws RangeError otherwise
+ */
+export function s64(value: number | bigint, name: string): number | bigint {
+  const fits =
+    typeof value === 'bigint' ? BigInt.asIntN(64, value) === value : Number.isSafeInteger(value)
+  if (!fits) throw new RangeError(`${name} must be a 64-bit integer: ${value}`)
+  return value
+}
+
+/**
+ * `buffer`, if it is a byte array.
+ *
+ * @throws TypeError otherwise: an address or an untyped array here would let the kernel write anywhere
+ */
+export function bytes(buffer: Uint8Array, name = 'buffer'): Uint8Array {
+  if (!(buffer instanceof Uint8Array)) throw new TypeError(`${name} must be a Uint8Array`)
+  return buffer
+}

@@ -1,0 +1,103 @@
+// The seam to Bun's FFI: the only folder that imports `bun:ffi`. Everything that this file exports is plain
+// numbers, buffers and functions, so that another runtime's FFI could stand behind it.
+import { CFunction, dlopen, FFIType, type Pointer, ptr, toArrayBuffer } from 'bun:ffi'
+
+/** How an argument travels: `int` is a 64-bit integer, `ptr` the address of a buffer, a raw address or null. */
+export type ArgumentType = 'int' | 'ptr'
+
+/** Memory that a call may be handed: a view (the call sees its current address), a raw address, or null. */
+export type Memory = ArrayBufferView | number | null
+
+/** What a caller passes for an {@link ArgumentType}. */
+export type Argument<T extends ArgumentType> = T extends 'int' ? number | bigint : Memory
+
+/** A callable machine-code address. It returns the 64-bit result register as a signed number. */
+export type NativeFunction<T extends readonly ArgumentType[]> = (
+  ...parameters: { [K in keyof T]: Argument<T[K]> }
+) => number
+
+// `i64_fast` keeps −14 as −14; as `ptr` or `u64` a negative result would become a huge bigint.
+const ffiTypes = { int: FFIType.i64_fast, ptr: FFIType.ptr } as const
+
+/**
+ * Makes machine code at `address` callable with up to six arguments in the C calling convention.
+ *
+ * Costs 3–6 µs: keep the result.
+ */
+export function nativeFunction<const T extends readonly ArgumentType[]>(
+  address: number,
+  types: T,
+): NativeFunction<T> {
+  const definition = {
+    ptr: address as Pointer,
+    args: types.map((type) => ffiTypes[type]),
+    returns: FFIType.i64_fast,
+  }
+  return CFunction(definition) as unknown as NativeFunction<T>
+}
+
+/**
+ * The address of the first byte of `view`.
+ *
+ * It stays valid only for memory that the engine cannot move: a view over `new ArrayBuffer(n)` that is kept
+ * alive, or a mapping. A small `new Uint8Array(n)` moves when its `buffer` is first touched.
+ */
+export function addressOf(view: ArrayBufferView): number {
+  return ptr(view as Uint8Array)
+}
+
+/** `sizeBytes` of this process's memory at `address`, without a copy. The caller keeps the mapping alive. */
+export function memoryAt(address: number, sizeBytes: number): ArrayBuffer {
+  return toArrayBuffer(address as Pointer, 0, sizeBytes)
+}
+
+/** The two calls of the C library that are needed before the first system call can be made without it. */
+interface BootstrapCalls {
+  mmap(address: null, length: number, protection: number, flags: number, fd: number, offset: number): number
+  mprotect(address: number, length: number, protection: number): number
+}
+
+const libraryNames = ['libc.so.6', `libc.musl-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}.so.1`]
+
+function openBootstrapCalls(): BootstrapCalls {
+  let cause: unknown
+  for (const name of libraryNames) {
+    try {
+      const library = dlopen(name, {
+        mmap: { args: ['ptr', 'u64', 'i32', 'i32', 'i32', 'i64'], returns: FFIType.i64_fast },
+        mprotect: { args: ['ptr', 'u64', 'i32'], returns: 'i32' },
+      })
+      return library.symbols as unknown as BootstrapCalls
+    } catch (error) {
+      cause = error
+    }
+  }
+  throw new Error(`no C library to map memory with (tried ${libraryNames.join(', ')})`, { cause })
+}
+
+const PROT_READ = 1
+const PROT_WRITE = 2
+const PROT_EXEC = 4
+const MAP_PRIVATE_ANONYMOUS = 0x22
+
+let bootstrapCalls: BootstrapCalls | undefined
+
+/**
+ * Copies machine code into fresh pages and makes them executable; returns their address.
+ *
+ * The pages are writable first and executable then, never both, and are never written again: an already
+ * running thunk or signal handler cannot be caught half-changed. On arm64 the kernel cleans the instruction
+ * cache when a page first becomes executable (arch/arm64/mm/flush.c, `__sync_icache_dcache`), so code that is
+ * never rewritten needs no maintenance of ours. The mapping lives as long as the process.
+ */
+export function mapCode(code: Uint8Array): number {
+  bootstrapCalls ??= openBootstrapCalls()
+  const address = bootstrapCalls.mmap(null, code.length, PROT_READ | PROT_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0)
+  // mmap(2) of libc answers MAP_FAILED, which is −1.
+  if (address <= 0) throw new Error(`cannot map ${code.length} bytes for machine code`)
+  new Uint8Array(memoryAt(address, code.length)).set(code)
+  if (bootstrapCalls.mprotect(address, code.length, PROT_READ | PROT_EXEC) !== 0) {
+    throw new Error('cannot make machine code executable (does a security policy forbid it?)')
+  }
+  return address
+}
