@@ -20,12 +20,29 @@ export default defineConfig({
     projects: [
       {
         resolve: { alias },
-        test: { ...shared, name: 'unit', include: ['packages/*/test/**/*.test.ts', 'scripts/test/**/*.test.ts', 'examples/*/test/**/*.test.ts'], exclude: ['**/*.vm.test.ts', '**/node_modules/**'] },
+        test: {
+          ...shared,
+          name: 'unit',
+          include: [
+            'packages/*/test/**/*.test.ts',
+            'scripts/test/**/*.test.ts',
+            'examples/*/test/**/*.test.ts',
+          ],
+          exclude: ['**/*.vm.test.ts', '**/node_modules/**'],
+        },
       },
       {
         resolve: { alias },
         // One guest at a time on two cores.
-        test: { ...shared, name: 'vm', include: ['packages/*/test/**/*.vm.test.ts', 'examples/*/test/**/*.vm.test.ts'], exclude: ['**/node_modules/**'], fileParallelism: false, testTimeout: 120_000, hookTimeout: 240_000 },
+        test: {
+          ...shared,
+          name: 'vm',
+          include: ['packages/*/test/**/*.vm.test.ts', 'examples/*/test/**/*.vm.test.ts'],
+          exclude: ['**/node_modules/**'],
+          fileParallelism: false,
+          testTimeout: 120_000,
+          hookTimeout: 240_000,
+        },
       },
     ],
   },

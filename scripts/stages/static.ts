@@ -22,7 +22,7 @@ export function staticStages(root: string): Stage[] {
   return [
     commandStage('package.json exports', root, ['bun', 'scripts/exports.ts', '--check']),
     commandStage('format', root, bun('oxfmt', '--check')),
-    commandStage('lint', root, bun('oxlint', '--type-aware', '--deny-warnings')),
+    commandStage('lint', root, bun('oxlint')),
     commandStage('typecheck', root, [...turbo, 'typecheck', 'typecheck:root']),
     commandStage('build', root, [...turbo, 'build']),
     commandStage('knip', root, bun('knip')),
