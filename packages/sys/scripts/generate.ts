@@ -18,11 +18,11 @@ function write(): void {
   const tables = collectTables()
   const files = {
     'syscalls.ts': emitSyscalls(tables),
-    'constants.ts': emitConstants(tables),
+    ...emitConstants(tables),
     'errno.ts': emitErrno(tables),
     'structs.ts': emitStructs(tables),
   }
-  mkdirSync(folder, { recursive: true })
+  mkdirSync(`${folder}constants`, { recursive: true })
   for (const [name, text] of Object.entries(files)) {
     writeFileSync(`${folder}${name}`, text)
     process.stdout.write(`${name}: ${text.split('\n').length} lines\n`)
