@@ -31,6 +31,8 @@ const sample: NewNode[] = [
   { path: '/a-link', type: 'hardlink', linkTo: '/usr/bin/su' },
 ]
 
+async function* emptyStream(): AsyncGenerator<Uint8Array> {}
+
 function treeOf(nodes: readonly NewNode[]): FileTree {
   const tree = new FileTree()
   for (const node of nodes) tree.add(node)
@@ -71,7 +73,7 @@ describe('writeCpio()', () => {
     const withoutDevices = sample.filter(
       (node) => node.type !== 'char' && node.type !== 'block' && node.path !== '/etc',
     )
-    const [file, argument] = tool as [string, string]
+    const [file, argument] = tool
     const tree = treeOf(withoutDevices).add({ path: '/üñï', type: 'file', content: text('utf-8') })
     runOk([file, argument, '-idm'], { input: await collect(writeCpio(tree)), cwd: folder })
     const at = (path: string): string => join(folder, path)
@@ -128,7 +130,7 @@ describe('writeCpio()', () => {
     expect(() => writeCpio(tree, { alignmentBytes: 2 })).toThrow('a power of two from 4')
     expect(() => writeCpio(tree, { microcode: {} })).toThrow('give intel, amd or both')
     expect(() => writeMicrocode({})).toThrow(TypeError)
-    const large: FileSource = { sizeBytes: 2 ** 32, open: async function* open() {} }
+    const large: FileSource = { sizeBytes: 2 ** 32, open: () => emptyStream() }
     tree.add({ path: '/large', type: 'file', content: large })
     expect(() => writeCpio(tree)).toThrow(
       '/large: 4294967296 bytes, but newc cpio holds files below 4 GiB only',

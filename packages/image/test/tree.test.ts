@@ -1,10 +1,13 @@
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { FileTree, comparePaths } from '../src/tree.ts'
 import type { NewNode } from '../src/tree.ts'
 
 const file = (path: string): NewNode => ({ path, type: 'file', content: new Uint8Array(1) })
 const pathsOf = (tree: FileTree): string[] => [...tree].map((node) => node.path)
+
+/** A slash as the byte 0 ends a name before any longer name goes on. */
+const bytes = (path: string): Buffer => Buffer.from(path.replaceAll('/', '\0'))
 
 describe('FileTree', () => {
   test('makes missing parents as 0755 of root, before what they hold', () => {
@@ -111,8 +114,6 @@ describe('FileTree', () => {
       unit: fc.constantFrom('a', '-', '/', 'ÿ', '\ue000', '\uffff', '😀', '0'),
       maxLength: 6,
     })
-    // A slash as the byte 0 ends a name before any longer name goes on.
-    const bytes = (path: string): Buffer => Buffer.from(path.replaceAll('/', '\0'))
     fc.assert(
       fc.property(name, name, (left, right) => {
         expect(Math.sign(comparePaths(left, right))).toBe(Buffer.compare(bytes(left), bytes(right)))
