@@ -101,3 +101,23 @@ export function mapCode(code: Uint8Array): number {
   }
   return address
 }
+
+/** What a {@link workerThatCalls} passes: integers, null pointers and memory of its own. */
+export type WorkerArgument = number | null | ArrayBuffer
+
+/**
+ * A worker thread that calls the machine code at `address` with these arguments each time it gets a message,
+ * and posts the result. For calls that block. The code is a data URL: nothing to bundle, nothing to find.
+ */
+export function workerThatCalls(address: number, parameters: readonly WorkerArgument[]): Worker {
+  const types = parameters.map((parameter) => (typeof parameter === 'number' ? 'i64_fast' : 'ptr'))
+  const values = parameters.map((parameter) =>
+    parameter instanceof ArrayBuffer ? `new Uint8Array(new ArrayBuffer(${parameter.byteLength}))` : parameter,
+  )
+  const source = `
+    import { CFunction } from 'bun:ffi'
+    const call = CFunction({ ptr: ${address}, args: ${JSON.stringify(types)}, returns: 'i64_fast' })
+    const parameters = [${values.join()}]
+    self.onmessage = () => postMessage(call(...parameters))`
+  return new Worker(`data:text/javascript,${encodeURIComponent(source)}`)
+}

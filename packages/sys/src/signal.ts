@@ -1,0 +1,206 @@
+// Signals as messages: every one, realtime signals and SIGPWR too, with what the kernel knows of its sender.
+import {
+  EPOLLIN,
+  F_SETPIPE_SZ,
+  O_NONBLOCK,
+  SA_ONSTACK,
+  SA_RESTART,
+  SA_SIGINFO,
+  SIGKILL,
+  SIGSTOP,
+} from './constants.ts'
+import { check, isSysError, SysError } from './errno.ts'
+import { fcntl, type Pipe, pipe2, read } from './io.ts'
+import { bind, currentArchitecture } from './raw.ts'
+import { mapCode } from './raw/ffi.ts'
+import { reactor } from './reactor.ts'
+import { handlerCode, x64RestorerCode } from './signal/handler.ts'
+
+const rtSigaction = bind('rt_sigaction', 'int', 'ptr', 'ptr', 'int')
+
+/** The largest signal number on Linux (`_NSIG`). */
+const SIGNAL_MAX = 64
+
+/** Bytes of the kernel's signal set. */
+const signalSetSize = 8
+
+/** x86-64: the struct has a restorer. Not in the UAPI headers' SA_* of arm64. */
+const SA_RESTORER = 0x04000000
+
+/** What the kernel knows of a delivered signal (`siginfo_t`). */
+export interface Siginfo {
+  signo: number
+  errno: number
+  /** SI_USER, SI_QUEUE, SI_KERNEL, CLD_EXITED …. */
+  code: number
+  /** The sender, or the child for SIGCHLD; 0 from the kernel. */
+  pid: number
+  uid: number
+  /** For SIGCHLD: exit status or signal. */
+  status: number
+  /** For SI_QUEUE: the integer that came with it. */
+  value: number
+}
+
+type OnSignal = (info: Siginfo) => void
+
+/** Bytes of `siginfo_t`. A write of up to 4096 bytes to a pipe is atomic, so records never mix. */
+const siginfoSize = 128
+
+const listeners = new Map<number, Set<OnSignal>>()
+const previous = new Map<number, Uint8Array>()
+let pipe: Pipe | undefined
+let pipeWatch: Disposable | undefined
+let restorer: number | undefined
+
+/**
+ * Calls `onSignal` for each delivery of one of `signals`, until the result is disposed; then what the signal did
+ * before is restored. The process stays alive meanwhile.
+ *
+ * Several deliveries of one standard signal may come as one (the kernel keeps one pending); realtime signals are
+ * all told, in order. SIGCHLD says that something happened: ask `waitid` until it has no more. The handlers are
+ * installed with SA_RESTART and see the process's threads as one. Replaces `process.on` for these signals.
+ *
+ * @throws RangeError for a number that is no signal, SIGKILL, SIGSTOP, or one of the engine's own faults
+ * @see https://man7.org/linux/man-pages/man7/signal.7.html
+ *
+ * @example
+ * ```ts
+ * import { SIGRTMIN } from '@pkg/sys/constants'
+ * import { getpid, kill } from '@pkg/sys/process'
+ * import { watchSignals } from '@pkg/sys/signal'
+ *
+ * const pid = await new Promise((resolve) => {
+ *   const watch = watchSignals([SIGRTMIN + 3], (info) => {
+ *     watch[Symbol.dispose]()
+ *     resolve(info.pid)
+ *   })
+ *   kill(getpid(), SIGRTMIN + 3)
+ * })
+ * console.assert(pid === getpid())
+ * ```
+ */
+export function watchSignals(signals: readonly number[], onSignal: OnSignal): Disposable {
+  for (const signal of signals) refuseUnwatchable(signal)
+  for (const signal of signals) {
+    const others = listeners.get(signal)
+    if (others === undefined) {
+      install(signal)
+      listeners.set(signal, new Set([onSignal]))
+    } else others.add(onSignal)
+  }
+  return {
+    [Symbol.dispose]() {
+      for (const signal of signals) forget(signal, onSignal)
+    },
+  }
+}
+
+/** Faults of the running code: a handler of ours would return to the faulting instruction for ever. */
+const faults = new Set([4, 5, 7, 8, 11]) // SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV
+
+function refuseUnwatchable(signal: number): void {
+  const isSignal = Number.isInteger(signal) && signal >= 1 && signal <= SIGNAL_MAX
+  // 32 and 33 belong to the C library's threads (nptl/internaltypes.h).
+  if (!isSignal || signal === 32 || signal === 33) throw new RangeError(`not a signal to watch: ${signal}`)
+  if (signal === SIGKILL || signal === SIGSTOP || faults.has(signal)) {
+    throw new RangeError(`signal ${signal} cannot be watched`)
+  }
+}
+
+function install(signal: number): void {
+  pipe ??= openPipe()
+  pipeWatch ??= reactor().watch(pipe.read, EPOLLIN, readSignals)
+  const old = new Uint8Array(new ArrayBuffer(32))
+  check(rtSigaction(signal, null, old, signalSetSize), 'rt_sigaction')
+  const oldWords = new BigUint64Array(old.buffer)
+  const oldHandler = oldWords[0] ?? 0n
+  const chained = oldHandler > 1n ? Number(oldHandler) : undefined // 0 SIG_DFL, 1 SIG_IGN
+  check(rtSigaction(signal, sigaction(pipe.write.fd, chained), null, signalSetSize), 'rt_sigaction')
+  previous.set(signal, old)
+}
+
+/**
+ * The kernel's `struct sigaction`: handler, flags, restorer, mask on x86-64 (asm/signal.h). arm64 has the same
+ * layout with an unused restorer.
+ */
+function sigaction(pipeFd: number, chained: number | undefined): Uint8Array {
+  const architecture = currentArchitecture()
+  const words = new BigUint64Array(new ArrayBuffer(32))
+  let flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK
+  words[0] = BigInt(handlerAddress(pipeFd, chained))
+  if (architecture === 'x64') {
+    restorer ??= mapCode(x64RestorerCode)
+    flags |= SA_RESTORER
+    words[2] = BigInt(restorer)
+  }
+  words[1] = BigInt(flags)
+  words[3] = 0xffff_ffff_ffff_ffffn // all other signals wait while the handler runs
+  return new Uint8Array(words.buffer)
+}
+
+const handlerAddresses = new Map<string, number>()
+
+/** Handlers are kept for good: one may still be running when its signal is restored. */
+function handlerAddress(pipeFd: number, chained: number | undefined): number {
+  const key = `${pipeFd}:${chained}`
+  let address = handlerAddresses.get(key)
+  if (address === undefined) {
+    address = mapCode(handlerCode(currentArchitecture(), pipeFd, chained))
+    handlerAddresses.set(key, address)
+  }
+  return address
+}
+
+function openPipe(): Pipe {
+  const opened = pipe2(O_NONBLOCK)
+  try {
+    fcntl(opened.write, F_SETPIPE_SZ, 1 << 20) // room for 8192 signals between two turns of the loop
+  } catch (error) {
+    // EPERM: the user's share of pipe memory is used up; 512 signals then.
+    if (!isSysError(error)) throw error
+  }
+  return opened
+}
+
+function forget(signal: number, onSignal: OnSignal): void {
+  const set = listeners.get(signal)
+  if (set === undefined || !set.delete(onSignal) || set.size > 0) return
+  listeners.delete(signal)
+  check(rtSigaction(signal, previous.get(signal) ?? null, null, signalSetSize), 'rt_sigaction')
+  previous.delete(signal)
+  if (listeners.size > 0) return
+  pipeWatch?.[Symbol.dispose]()
+  pipeWatch = undefined
+}
+
+const buffer = new Uint8Array(new ArrayBuffer(32 * siginfoSize))
+const fields = new DataView(buffer.buffer)
+
+function readSignals(): void {
+  if (pipe === undefined) return
+  let size: number
+  try {
+    size = read(pipe.read, buffer)
+  } catch (error) {
+    if (error instanceof SysError && error.code === 'EAGAIN') return
+    throw error
+  }
+  // The records are taken out before any listener runs: one may dispose or watch.
+  const infos: Siginfo[] = []
+  for (let at = 0; at + siginfoSize <= size; at += siginfoSize) infos.push(siginfoAt(at))
+  for (const info of infos) for (const onSignal of listeners.get(info.signo) ?? []) onSignal(info)
+}
+
+/** Offsets of `siginfo_t` (uapi/asm-generic/siginfo.h), the same on both architectures. */
+function siginfoAt(at: number): Siginfo {
+  return {
+    signo: fields.getInt32(at, true),
+    errno: fields.getInt32(at + 4, true),
+    code: fields.getInt32(at + 8, true),
+    pid: fields.getInt32(at + 16, true),
+    uid: fields.getUint32(at + 20, true),
+    status: fields.getInt32(at + 24, true),
+    value: fields.getInt32(at + 24, true),
+  }
+}
