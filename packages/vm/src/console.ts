@@ -60,6 +60,7 @@ export class GuestConsole {
   #droppedChars = 0
   #pendingReturn = false
   #ended: VmError | undefined
+  #onMet: (() => void) | undefined
 
   constructor(options: GuestConsoleOptions = {}) {
     const limitChars = options.limitChars ?? 1 << 20
@@ -133,6 +134,7 @@ export class GuestConsole {
     if (!this.#waiters.has(waiter)) return promise
     if (this.#ended) {
       this.#waiters.delete(waiter)
+      this.#onMet?.()
       return Promise.reject(this.#ended)
     }
     const expire = (): void => reject(this.#expired(pattern, timeoutMs))
@@ -150,16 +152,25 @@ export class GuestConsole {
    * Types `text` at the guest's console.
    *
    * @throws TypeError the console has no way in
+   * @throws the error that ended the guest, when there is nobody to read it
    */
   write(text: string): void {
+    if (this.#ended) throw this.#ended
     if (!this.#write) throw new TypeError('this console has no input')
     this.#write(text)
   }
 
-  /** No more text will come: everyone who still waits gets `error`, and so does whoever comes later. */
-  end(error: VmError): void {
-    this.#ended ??= error
-    for (const waiter of this.#waiters) waiter.reject(this.#ended)
+  /**
+   * No more text will come: everyone who still waits gets `error`, and so does whoever comes later.
+   *
+   * @param onMet - called each time when somebody gets it
+   */
+  end(error: VmError, onMet?: () => void): void {
+    if (this.#ended) return
+    this.#ended = error
+    this.#onMet = onMet
+    for (const waiter of this.#waiters) waiter.reject(error)
+    if (this.#waiters.size > 0) onMet?.()
     this.#waiters.clear()
   }
 

@@ -3,11 +3,12 @@
  * machines QEMU aborts, or the guest never starts), so a tiny guest is really booted, once per machine.
  */
 import { spawn } from 'node:child_process'
-import { accessSync, constants, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir, release } from 'node:os'
 import { join } from 'node:path'
 import { QemuMissingError } from './errors.ts'
 import { bootSector, PROBE_EXIT_STATUS, PROBE_MARK } from './kvm/boot-sector.ts'
+import { remembered } from './kvm/memory.ts'
 import { acceleratorArgument, cpuModel } from './qemu/command-line.ts'
 import { findProgram, guarded } from './qemu/launch.ts'
 
@@ -55,12 +56,9 @@ export async function accelerator(options: AcceleratorOptions = {}): Promise<Acc
   if (!mayOpen('/dev/kvm')) return 'tcg'
   const folder = options.cacheFolder ?? defaultCacheFolder()
   const file = join(folder, 'accelerator.json')
-  const machine = await machineKey(program)
-  const known = readAnswers(file)[machine]
-  if (known) return known.works ? 'kvm' : 'tcg'
-  const answer = await probe('kvm', { ...options, cacheFolder: folder })
-  remember(file, machine, answer)
-  return answer.works ? 'kvm' : 'tcg'
+  const ask = (): Promise<ProbeResult> => probe('kvm', { ...options, cacheFolder: folder })
+  const { works } = await remembered(file, await machineKey(program), ask)
+  return works ? 'kvm' : 'tcg'
 }
 
 /**
@@ -143,35 +141,6 @@ async function machineKey(program: string): Promise<string> {
   const { stdout } = await run(findProgram(program) ?? program, ['--version'], 5_000)
   const model = /^model name\s*: (.*)$/m.exec(readText('/proc/cpuinfo'))?.[1] ?? 'unknown CPU'
   return [release(), stdout.split('\n')[0] ?? '', model].join(' | ')
-}
-
-function readAnswers(file: string): Record<string, ProbeResult> {
-  try {
-    const parsed: unknown = JSON.parse(readFileSync(file, 'utf8'))
-    if (typeof parsed !== 'object' || parsed === null) return {}
-    const entries = Object.entries(parsed as Record<string, unknown>)
-    return Object.fromEntries(
-      entries.filter((entry): entry is [string, ProbeResult] => isProbeResult(entry[1])),
-    )
-  } catch {
-    // Absent or damaged: ask again.
-    return {}
-  }
-}
-
-function isProbeResult(value: unknown): value is ProbeResult {
-  return typeof value === 'object' && value !== null && 'works' in value && typeof value.works === 'boolean'
-}
-
-/** A cache that cannot be written costs the next run a probe, nothing more. */
-function remember(file: string, machine: string, answer: ProbeResult): void {
-  const temporary = `${file}.${process.pid}-${crypto.randomUUID()}`
-  try {
-    writeFileSync(temporary, `${JSON.stringify({ ...readAnswers(file), [machine]: answer }, undefined, 2)}\n`)
-    renameSync(temporary, file)
-  } catch {
-    rmSync(temporary, { force: true })
-  }
 }
 
 function mayOpen(path: string): boolean {

@@ -53,26 +53,25 @@ export async function boot(options: BootOptions): Promise<Vm> {
   const launched = await launch(resolved.qemu, qemuArguments(resolved, accelerator))
   const guest = new QemuGuest(launched, resolved, accelerator)
   try {
-    await started(guest)
+    await answered(guest)
     if (resolved.forwards.length > 0)
       guest.forwards = boundForwards(resolved.forwards, await guest.qmp.humanMonitor('info usernet'))
+    await guest.qmp.execute('cont')
   } catch (error) {
-    const { stderr, code, signal, reason, error: ending } = await guest.kill()
+    const { stderr, code, signal, reason } = await guest.kill()
     resolved.signal?.throwIfAborted()
-    if (reason === 'crashed') throw startError(stderr, code, signal)
-    // A guest can be over before we have asked for its ports: then its own end is the news.
-    throw ending && reason !== 'killed' ? ending : error
+    throw reason === 'crashed' ? startError(stderr, code, signal) : error
   }
   return guest
 }
 
-async function started(guest: QemuGuest): Promise<void> {
-  const timer = Promise.withResolvers<never>()
-  const expire = (): void => timer.reject(new VmError(`QEMU did not answer within ${START_MS / 1000} s`))
-  const timeout = setTimeout(expire, START_MS)
+async function answered(guest: QemuGuest): Promise<void> {
+  const late = Promise.withResolvers<never>()
+  const expire = (): void => late.reject(new VmError(`QEMU did not answer within ${START_MS / 1000} s`))
+  const timer = setTimeout(expire, START_MS)
   try {
-    await Promise.race([guest.qmp.ready, timer.promise])
+    await Promise.race([guest.qmp.ready, late.promise])
   } finally {
-    clearTimeout(timeout)
+    clearTimeout(timer)
   }
 }

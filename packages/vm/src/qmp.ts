@@ -200,10 +200,9 @@ export class QmpClient implements Disposable {
     this.#pending.delete(id)
     const error = message['error']
     if (!isRecord(error)) return pending.resolve(message['return'])
-    const description = String(error['desc'] ?? 'no description')
-    pending.reject(
-      new QmpError(String(error['class'] ?? 'GenericError'), `${pending.command}: ${description}`),
-    )
+    const errorClass = typeof error['class'] === 'string' ? error['class'] : 'GenericError'
+    const description = typeof error['desc'] === 'string' ? error['desc'] : 'no description'
+    pending.reject(new QmpError(errorClass, `${pending.command}: ${description}`))
   }
 
   #finish(): void {

@@ -19,12 +19,13 @@ export function acceleratorArgument(accelerator: Accelerator): string {
  * Everything that follows the program's name.
  *
  * The machine protocol is on stdin and stdout and the console on an inherited socket: no socket file, no
- * port, nothing that two guests could fight for or that a crash could leave behind.
+ * port, nothing that two guests could fight for or that a crash could leave behind. The CPUs stand still
+ * (`-S`) until we have seen that all is well and say `cont`.
  */
 export function qemuArguments(options: ResolvedOptions, accelerator: Accelerator): string[] {
   const append = ['console=ttyS0', 'panic=-1', options.append].filter((word) => word !== '').join(' ')
   const rows: (readonly string[])[] = [
-    ['-no-user-config', '-nodefaults', '-display', 'none', '-no-reboot'],
+    ['-no-user-config', '-nodefaults', '-display', 'none', '-no-reboot', '-S'],
     ['-machine', 'q35', '-accel', acceleratorArgument(accelerator), '-cpu', cpuModel(accelerator)],
     ['-smp', String(options.cpus), '-m', `${options.memoryMiB}M`],
     ['-chardev', 'stdio,id=qmp,signal=off', '-mon', 'chardev=qmp,mode=control'],

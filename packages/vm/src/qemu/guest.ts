@@ -15,6 +15,9 @@ import type { ExitReason, Forward, Vm, VmExit } from './types.ts'
  */
 const PANIC = /(?:^|\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? )Kernel panic - not syncing(?:: (.*))?/m
 
+/** How far back a panic's line can begin that ends in what came last: longer than any kernel line (1 KiB). */
+const PANIC_LINE_CHARS = 2_048
+
 /** With `panic=-1` QEMU ends by itself within this; with another `panic=` it would stay, and so we end it. */
 const PANIC_GRACE_MS = 2_000
 
@@ -36,7 +39,7 @@ export class QemuGuest implements Vm {
   #stderr = ''
   #shutdown: Record<string, unknown> | undefined
   #guestPanicked = false
-  #panicText: string | undefined
+  #panicSeen = false
   #timedOut: GuestTimeoutError | undefined
   #met = false
 
@@ -62,17 +65,12 @@ export class QemuGuest implements Vm {
     })
     this.#ended = this.#awaitEnd()
     this.#watchLimits()
-    this.#watchPanic()
     options.signal?.addEventListener('abort', this.#kill, { once: true })
+    if (options.signal?.aborted) this.#kill()
   }
 
   get exited(): Promise<VmExit> {
     this.#met = true
-    return this.#ended
-  }
-
-  /** The end, without the promise that the caller has met it. */
-  get ended(): Promise<VmExit> {
     return this.#ended
   }
 
@@ -111,20 +109,17 @@ export class QemuGuest implements Vm {
   #receive(bytes: Uint8Array): void {
     this.#lastByteMs = performance.now()
     const text = this.console.append(bytes)
-    if (text !== '') this.#options.onConsole?.(text)
+    if (text === '') return
+    if (!this.#panicSeen && PANIC.test(this.console.text.slice(-(text.length + PANIC_LINE_CHARS)))) {
+      this.#panicSeen = true
+      this.#timers.push(setTimeout(this.#kill, PANIC_GRACE_MS))
+    }
+    this.#options.onConsole?.(text)
   }
 
   #onEvent({ event, data }: QmpEvent): void {
     if (event === 'SHUTDOWN') this.#shutdown = data
     if (event === 'GUEST_PANICKED') this.#guestPanicked = true
-  }
-
-  #watchPanic(): void {
-    const seen = (match: RegExpExecArray): void => {
-      this.#panicText = match[1] ?? ''
-      this.#timers.push(setTimeout(this.#kill, PANIC_GRACE_MS))
-    }
-    this.console.waitFor(PANIC, { timeoutMs: Number.POSITIVE_INFINITY }).then(seen, () => {})
   }
 
   #watchLimits(): void {
@@ -145,12 +140,14 @@ export class QemuGuest implements Vm {
   /** Says what the CPUs were doing (a spinning kernel and a sleeping one look alike from outside), and ends it. */
   async #expire(kind: 'limit' | 'silence', timeoutMs: number, what: string): Promise<void> {
     if (this.#timedOut) return
-    this.#timedOut = new GuestTimeoutError(kind, timeoutMs, '', '')
-    const cpus = await this.qmp.humanMonitor('info registers -a', { timeoutMs: 1_000 }).catch(() => '')
     const never = this.console.position === 0 ? '; it has printed nothing at all' : ''
-    const state = describeCpus(cpus)
-    const message = `${what} ${timeoutMs / 1000} s${never}${state === '' ? '' : ` (${state})`}`
-    this.#timedOut = new GuestTimeoutError(kind, timeoutMs, message, this.console.tail())
+    const describe = (state: string): GuestTimeoutError => {
+      const message = `${what} ${timeoutMs / 1000} s${never}${state === '' ? '' : ` (${state})`}`
+      return new GuestTimeoutError(kind, timeoutMs, message, this.console.tail())
+    }
+    this.#timedOut = describe('')
+    const registers = await this.qmp.humanMonitor('info registers -a', { timeoutMs: 1_000 }).catch(() => '')
+    this.#timedOut = describe(describeCpus(registers))
     this.#kill()
   }
 
@@ -159,6 +156,7 @@ export class QemuGuest implements Vm {
     const drained = Promise.all([serial, stdout, stderr].map((stream) => streamEnd(stream)))
     const exit = Promise.withResolvers<[number | null, string | null]>()
     child.once('exit', (code, signal) => exit.resolve([code, signal]))
+    if (child.exitCode !== null || child.signalCode !== null) exit.resolve([child.exitCode, child.signalCode])
     const [code, signal] = await exit.promise
     await Promise.race([drained, delay(DRAIN_MS)])
     for (const timer of this.#timers) clearTimeout(timer)
@@ -167,7 +165,9 @@ export class QemuGuest implements Vm {
     const reason = this.#reason(code, signal)
     const error = this.#error(reason, code, signal)
     const ended = new GuestEndedError('the guest powered itself off', this.console.tail())
-    this.console.end(error ?? ended)
+    this.console.end(error ?? ended, () => {
+      this.#met = true
+    })
     return { reason, code, signal, stderr: this.#stderr, ...(error && { error }) }
   }
 
@@ -176,8 +176,8 @@ export class QemuGuest implements Vm {
     const cause = this.#shutdown?.['reason']
     if (cause === 'guest-panic' || this.#guestPanicked) return 'panic'
     if (cause === 'guest-shutdown') return 'poweroff'
-    // The kernel's `panic=` reboots; whoever has died before could not print anything after.
-    if (this.#panicText !== undefined) return 'panic'
+    // After a panic the kernel's `panic=` reboots, or our grace was over.
+    if (this.#panicSeen) return 'panic'
     if (cause === 'guest-reset') return 'reboot'
     if (cause !== undefined) return 'killed'
     return signal === 'SIGKILL' || signal === 'SIGTERM' || code === 0 ? 'killed' : 'crashed'
@@ -187,7 +187,7 @@ export class QemuGuest implements Vm {
     const tail = this.console.tail()
     if (reason === 'poweroff') return undefined
     if (reason === 'timeout') return this.#timedOut
-    if (reason === 'panic') return new GuestPanicError(this.#panicText ?? '', tail)
+    if (reason === 'panic') return new GuestPanicError(PANIC.exec(this.console.text)?.[1] ?? '', tail)
     if (reason === 'reboot') return new GuestEndedError('the guest rebooted', tail)
     if (reason === 'killed')
       return new GuestEndedError(`the guest was killed from outside (${signal ?? 'by QMP'})`, tail)
