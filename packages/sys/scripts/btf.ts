@@ -16,23 +16,49 @@ export type BtfType =
   | { readonly kind: 'int'; readonly name: string; readonly size: number; readonly signed: boolean }
   | { readonly kind: 'pointer' }
   | { readonly kind: 'array'; readonly type: number; readonly count: number }
-  | { readonly kind: 'struct' | 'union'; readonly name: string; readonly size: number; readonly members: readonly Member[] }
+  | {
+      readonly kind: 'struct' | 'union'
+      readonly name: string
+      readonly size: number
+      readonly members: readonly Member[]
+    }
   | { readonly kind: 'enum'; readonly size: number }
   | { readonly kind: 'alias'; readonly name: string; readonly type: number }
   | { readonly kind: 'other' }
 
 const BTF_MAGIC = 0xeb9f
-const kinds = { int: 1, ptr: 2, array: 3, struct: 4, union: 5, enum: 6, typedef: 8, volatile: 9, const: 10, restrict: 11 } as const
+const kinds = {
+  int: 1,
+  ptr: 2,
+  array: 3,
+  struct: 4,
+  union: 5,
+  enum: 6,
+  typedef: 8,
+  volatile: 9,
+  const: 10,
+  restrict: 11,
+} as const
 /** Bytes after the common 12, of the kinds that are skipped: [fixed, per entry]. */
 const skipped: Readonly<Record<number, readonly [number, number]>> = {
-  6: [0, 8], 7: [0, 0], 12: [0, 0], 13: [0, 8], 14: [4, 0], 15: [0, 12], 16: [0, 0], 17: [4, 0], 18: [0, 0], 19: [0, 12],
+  6: [0, 8],
+  7: [0, 0],
+  12: [0, 0],
+  13: [0, 8],
+  14: [4, 0],
+  15: [0, 12],
+  16: [0, 0],
+  17: [4, 0],
+  18: [0, 0],
+  19: [0, 12],
 }
 
 /** All types of a `.BTF` section; the index is the type's id, 0 is void. */
 export function readBtf(section: Uint8Array): BtfType[] {
   const data = new DataView(section.buffer, section.byteOffset, section.byteLength)
   const u32 = (at: number): number => data.getUint32(at, true)
-  if (data.getUint16(0, true) !== BTF_MAGIC) throw new Error('not BTF: the compiler must know -gbtf (gcc 12 or newer)')
+  if (data.getUint16(0, true) !== BTF_MAGIC)
+    throw new Error('not BTF: the compiler must know -gbtf (gcc 12 or newer)')
   const headerSize = u32(4)
   const typesEnd = headerSize + u32(8) + u32(12)
   const strings = headerSize + u32(16)
@@ -59,7 +85,12 @@ export function readBtf(section: Uint8Array): BtfType[] {
       for (let index = 0; index < count; index++, at += 12) {
         const position = u32(at + 8)
         const bits = flag ? position >>> 24 : 0
-        members.push({ name: text(u32(at)), type: u32(at + 4), bits, offset: (flag ? position & 0xffffff : position) / 8 })
+        members.push({
+          name: text(u32(at)),
+          type: u32(at + 4),
+          bits,
+          offset: (flag ? position & 0xffffff : position) / 8,
+        })
       }
       types.push({ kind: kind === kinds.struct ? 'struct' : 'union', name, size: sizeOrType, members })
     } else if (kind === kinds.ptr) types.push({ kind: 'pointer' })

@@ -15,7 +15,11 @@ const EM_AARCH64 = 183
 export function readSection(object: Uint8Array, wanted: string): Uint8Array {
   const data = new DataView(object.buffer, object.byteOffset, object.byteLength)
   const machine = data.getUint16(18, true)
-  if (data.getUint32(0) !== 0x7f454c46 || object[4] !== 2 || (machine !== EM_X86_64 && machine !== EM_AARCH64)) {
+  if (
+    data.getUint32(0) !== 0x7f454c46 ||
+    object[4] !== 2 ||
+    (machine !== EM_X86_64 && machine !== EM_AARCH64)
+  ) {
     throw new Error('not an ELF64 object of x86-64 or arm64')
   }
   const tableOffset = Number(data.getBigUint64(40, true))
@@ -34,18 +38,37 @@ export function readSection(object: Uint8Array, wanted: string): Uint8Array {
     const { name, offset, size } = header(index)
     const start = names.offset + name
     const end = object.indexOf(0, start)
-    if (new TextDecoder().decode(object.subarray(start, end)) === wanted) return object.subarray(offset, offset + size)
+    if (new TextDecoder().decode(object.subarray(start, end)) === wanted)
+      return object.subarray(offset, offset + size)
   }
   throw new Error(`the object has no section ${wanted}`)
 }
 
 /** Compiles C text to an object. `compileErrors` are the numbers of the lines of `questions` that are not C. */
-function compile(toolchain: Toolchain, text: string, flags: readonly string[]): { object?: Uint8Array; messages: string } {
+function compile(
+  toolchain: Toolchain,
+  text: string,
+  flags: readonly string[],
+): { object?: Uint8Array; messages: string } {
   const output = join(toolchain.folder, 'question.o')
   const source = join(toolchain.folder, 'question.c')
   writeFileSync(source, text)
-  const args = [...toolchain.flags, '-w', '-c', '-fmax-errors=0', '-ftrack-macro-expansion=0', ...flags, source, '-o', output]
-  const result = spawnSync(toolchain.compiler, args, { encoding: 'utf8', maxBuffer: 1 << 28, env: { ...process.env, LC_ALL: 'C' } })
+  const args = [
+    ...toolchain.flags,
+    '-w',
+    '-c',
+    '-fmax-errors=0',
+    '-ftrack-macro-expansion=0',
+    ...flags,
+    source,
+    '-o',
+    output,
+  ]
+  const result = spawnSync(toolchain.compiler, args, {
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+    env: { ...process.env, LC_ALL: 'C' },
+  })
   if (result.error) throw new Error(`${toolchain.compiler} cannot be run`, { cause: result.error })
   return result.status === 0 ? { object: readFileSync(output), messages: '' } : { messages: result.stderr }
 }
@@ -62,11 +85,20 @@ function constantExpressions(toolchain: Toolchain, expressions: readonly string[
   // `* 1` rejects strings and structs; the line number of a message says which expression it is about.
   let accepted = [...expressions]
   for (;;) {
-    const lines = accepted.map((expression, index) => `const long long v${index} = (long long)((${expression}) * 1);`)
-    const { object, messages } = compile(toolchain, `${toolchain.prologue}\n# 1 "questions"\n${lines.join('\n')}\n`, [])
+    const lines = accepted.map(
+      (expression, index) => `const long long v${index} = (long long)((${expression}) * 1);`,
+    )
+    const { object, messages } = compile(
+      toolchain,
+      `${toolchain.prologue}\n# 1 "questions"\n${lines.join('\n')}\n`,
+      [],
+    )
     if (object) return new Set(accepted)
-    const rejected = new Set([...messages.matchAll(/^questions:(\d+):\d+: error/gm)].map((match) => Number(match[1]) - 1))
-    if (rejected.size === 0) throw new Error(`${toolchain.compiler} rejects the headers:\n${messages.slice(0, 4000)}`)
+    const rejected = new Set(
+      [...messages.matchAll(/^questions:(\d+):\d+: error/gm)].map((match) => Number(match[1]) - 1),
+    )
+    if (rejected.size === 0)
+      throw new Error(`${toolchain.compiler} rejects the headers:\n${messages.slice(0, 4000)}`)
     accepted = accepted.filter((_, index) => !rejected.has(index))
   }
 }

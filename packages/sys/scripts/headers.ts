@@ -25,11 +25,19 @@ export const compilerFor = (architecture: Architecture): string =>
 
 /** Runs a program and returns its standard output; throws with its messages when it fails. */
 export function run(file: string, args: readonly string[], input = ''): string {
-  const result = spawnSync(file, args, { input, encoding: 'utf8', maxBuffer: 1 << 28, env: { ...process.env, LC_ALL: 'C' } })
+  const result = spawnSync(file, args, {
+    input,
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+    env: { ...process.env, LC_ALL: 'C' },
+  })
   if (result.error) {
-    throw new Error(`${file} cannot be run (${result.error.message}): install gcc and gcc-aarch64-linux-gnu`, {
-      cause: result.error,
-    })
+    throw new Error(
+      `${file} cannot be run (${result.error.message}): install gcc and gcc-aarch64-linux-gnu`,
+      {
+        cause: result.error,
+      },
+    )
   }
   if (result.status !== 0) throw new Error(`${file} ${args.join(' ')} failed:\n${result.stderr}`)
   return result.stdout
@@ -37,7 +45,8 @@ export function run(file: string, args: readonly string[], input = ''): string {
 
 // Some UAPI headers ask for headers of the C library, for one type each. These stand in for them.
 const standIns: Readonly<Record<string, string>> = {
-  'sys/socket.h': '#pragma once\n#include <linux/socket.h>\ntypedef __kernel_sa_family_t sa_family_t;\nstruct sockaddr { sa_family_t sa_family; char sa_data[14]; };\n',
+  'sys/socket.h':
+    '#pragma once\n#include <linux/socket.h>\ntypedef __kernel_sa_family_t sa_family_t;\nstruct sockaddr { sa_family_t sa_family; char sa_data[14]; };\n',
   'sys/time.h': '#include <linux/time.h>\n',
   'sys/ioctl.h': '#include <asm/ioctl.h>\n',
   'sys/types.h': '#include <linux/types.h>\n',
@@ -62,7 +71,10 @@ function findUapi(compiler: string): Uapi {
   const paths = run(compiler, ['-E', '-M', '-x', 'c', '-'], probe).split(/[\s\\]+/)
   const folderOf = (suffix: string): string => {
     const found = paths.find((path) => path.endsWith(`/${suffix}`))
-    if (!found) throw new Error(`${compiler} finds no <${suffix}>: install linux-libc-dev (cross: linux-libc-dev-arm64-cross)`)
+    if (!found)
+      throw new Error(
+        `${compiler} finds no <${suffix}>: install linux-libc-dev (cross: linux-libc-dev-arm64-cross)`,
+      )
     return dirname(found)
   }
   const text = run(compiler, ['-E', '-P', '-x', 'c', '-'], '#include <linux/version.h>\nLINUX_VERSION_CODE\n')
@@ -97,7 +109,13 @@ export function kernelToolchain(architecture: Architecture): Toolchain {
   const builtin = run(compiler, ['-print-file-name=include']).trim()
   const first = ['stddef.h', 'linux/types.h', 'linux/version.h', 'asm/unistd.h', 'sys/socket.h']
   const prologue = `${first.map((name) => `#include <${name}>\n`).join('')}${includes(kernelHeaders)}${kernelPreamble}`
-  return { compiler, flags: ['-nostdinc', '-isystem', staged, '-isystem', builtin], prologue, headers: kernelHeaders, folder }
+  return {
+    compiler,
+    flags: ['-nostdinc', '-isystem', staged, '-isystem', builtin],
+    prologue,
+    headers: kernelHeaders,
+    folder,
+  }
 }
 
 /** The C library's headers of this machine, by the native compiler: see {@link libcHeaders}. */
@@ -180,7 +198,8 @@ function findEnumerators(code: readonly { header: string; line: string }[]): Fou
   for (const { header, line } of code) {
     for (const token of line.match(/\w+|\s+|[^\w\s]/g) ?? []) {
       if (inside) {
-        if (token === ',' && (item.match(/\(/g)?.length ?? 0) === (item.match(/\)/g)?.length ?? 0)) flush(header)
+        if (token === ',' && (item.match(/\(/g)?.length ?? 0) === (item.match(/\)/g)?.length ?? 0))
+          flush(header)
         else if (token === '}') {
           flush(header)
           inside = false
@@ -202,7 +221,8 @@ export function selectNames(toolchain: Toolchain, names: readonly FoundName[]): 
   for (const { header, files = [], only } of toolchain.headers) {
     const wanted = new Set([header, ...files])
     for (const found of names) {
-      if (!wanted.has(found.header) || !/^[A-Z]/.test(found.name) || (only && !only.test(found.name))) continue
+      if (!wanted.has(found.header) || !/^[A-Z]/.test(found.name) || (only && !only.test(found.name)))
+        continue
       if (!selected.has(found.name)) selected.set(found.name, { ...found, header })
     }
   }

@@ -14,7 +14,8 @@ export interface Layout {
 }
 
 /** The C type of a selected struct: `struct x`, or as written when it says `union x`. */
-export const typeName = (selected: string): string => (selected.includes(' ') ? selected : `struct ${selected}`)
+export const typeName = (selected: string): string =>
+  selected.includes(' ') ? selected : `struct ${selected}`
 
 /** The exported name: `union bpf_attr` → `bpf_attr`. */
 export const layoutName = (selected: string): string => selected.replace(/^union /, '')
@@ -41,7 +42,13 @@ function scalarOf(type: BtfType, alias: string): FieldType | undefined {
 }
 
 /** Lists the members with nested structs written out: `sq_off.head`. Anonymous members get no prefix, as in C. */
-function flatten(types: readonly BtfType[], id: number, prefix: string, base: number, into: [string, Field][]): void {
+function flatten(
+  types: readonly BtfType[],
+  id: number,
+  prefix: string,
+  base: number,
+  into: [string, Field][],
+): void {
   const { type } = resolve(types, id)
   if (type.kind !== 'struct' && type.kind !== 'union') return
   for (const member of type.members) {
@@ -56,10 +63,12 @@ function flatten(types: readonly BtfType[], id: number, prefix: string, base: nu
       inner = resolve(types, inner.type.type)
     }
     const scalar = scalarOf(inner.type, inner.alias)
-    if (scalar !== undefined) into.push([name, count === undefined ? [scalar, offset] : [scalar, offset, count]])
+    if (scalar !== undefined)
+      into.push([name, count === undefined ? [scalar, offset] : [scalar, offset, count]])
     else if (inner.type.kind !== 'struct' && inner.type.kind !== 'union') continue
     // An address and a signal set are one value each, whatever struct C wraps them in.
-    else if (inner.type.members.length === 1 && inner.type.members[0]?.name === 'sig') into.push([name, ['u64', offset]])
+    else if (inner.type.members.length === 1 && inner.type.members[0]?.name === 'sig')
+      into.push([name, ['u64', offset]])
     else if (inner.type.name === 'in6_addr' && count === undefined) into.push([name, ['u8', offset, 16]])
     else if (count !== undefined) into.push([name, ['u8', offset, count * inner.type.size]])
     else flatten(types, member.type, member.name === '' ? prefix : `${name}.`, offset, into)
@@ -71,9 +80,12 @@ function layoutsFromBtf(toolchain: Toolchain, selected: readonly string[]): Map<
   const types = readBtf(readSection(compileObject(toolchain, variables, ['-gbtf']), '.BTF'))
   const layouts = new Map<string, Layout>()
   for (const name of selected) {
-    const id = types.findIndex((type) => (type.kind === 'struct' || type.kind === 'union') && type.name === layoutName(name))
+    const id = types.findIndex(
+      (type) => (type.kind === 'struct' || type.kind === 'union') && type.name === layoutName(name),
+    )
     const type = types[id]
-    if (!type || (type.kind !== 'struct' && type.kind !== 'union')) throw new Error(`no type information of ${typeName(name)}`)
+    if (!type || (type.kind !== 'struct' && type.kind !== 'union'))
+      throw new Error(`no type information of ${typeName(name)}`)
     const fields: [string, Field][] = []
     flatten(types, id, '', 0, fields)
     layouts.set(layoutName(name), { size: type.size, fields: Object.fromEntries(fields) })
@@ -112,6 +124,7 @@ export function collectLayouts(
     if (!other) throw new Error(`arm64 has no struct ${name}`)
     layouts.set(name, { x64: layout, arm64: other })
   }
-  for (const [name, layout] of layoutsFromBtf(libc, libcStructs)) layouts.set(name, { x64: layout, arm64: layout })
+  for (const [name, layout] of layoutsFromBtf(libc, libcStructs))
+    layouts.set(name, { x64: layout, arm64: layout })
   return layouts
 }

@@ -42,8 +42,8 @@ export interface ErrorNumber {
 }
 
 export interface Tables {
-  /** LINUX_VERSION_CODE of the headers, per architecture. */
-  readonly version: Record<Architecture, number>
+  /** LINUX_VERSION_CODE of the headers. */
+  readonly version: number
   readonly syscalls: Record<Architecture, ReadonlyMap<string, number>>
   readonly constants: readonly Constant[]
   readonly errors: readonly ErrorNumber[]
@@ -60,7 +60,10 @@ export function withToolchains<T>(use: (kernel: Record<Architecture, Toolchain>,
     return toolchain
   }
   try {
-    return use({ x64: keep(kernelToolchain('x64')), arm64: keep(kernelToolchain('arm64')) }, keep(libcToolchain()))
+    return use(
+      { x64: keep(kernelToolchain('x64')), arm64: keep(kernelToolchain('arm64')) },
+      keep(libcToolchain()),
+    )
   } finally {
     for (const toolchain of opened) removeToolchain(toolchain)
   }
@@ -78,16 +81,27 @@ function collectSyscalls(toolchain: Toolchain, names: readonly FoundName[]): Map
   )
 }
 
-function merge(into: Map<string, Constant>, toolchain: Toolchain, names: readonly FoundName[], on: readonly Architecture[]): void {
+function merge(
+  into: Map<string, Constant>,
+  toolchain: Toolchain,
+  names: readonly FoundName[],
+  on: readonly Architecture[],
+): void {
   const selected = selectNames(toolchain, names)
-  const values = evaluate(toolchain, selected.map(({ name }) => name))
+  const values = evaluate(
+    toolchain,
+    selected.map(({ name }) => name),
+  )
   for (const { name, header, notation } of selected) {
     const value = values.get(name)
     if (value === undefined) continue
     const known = into.get(name)
     const both = Object.fromEntries(on.map((architecture) => [architecture, value]))
     // What the first headers say stands: the kernel's before the C library's.
-    into.set(name, known ? { ...known, value: { ...both, ...known.value } } : { name, header, notation, value: both })
+    into.set(
+      name,
+      known ? { ...known, value: { ...both, ...known.value } } : { name, header, notation, value: both },
+    )
   }
 }
 
@@ -107,10 +121,14 @@ for (unsigned i = 0; i < sizeof n / sizeof *n; i++) puts(strerror(n[i])); }\n`,
 function collectErrors(libc: Toolchain, constants: readonly Constant[]): ErrorNumber[] {
   const errors = constants.filter(({ header }) => header === 'asm/errno.h')
   for (const { name, value } of errors) {
-    if (value.x64 !== value.arm64) throw new Error(`${name} differs between the architectures: errno.ts has one table`)
+    if (value.x64 !== value.arm64)
+      throw new Error(`${name} differs between the architectures: errno.ts has one table`)
   }
   const byNumber = [...Map.groupBy(errors, ({ value }) => Number(value.x64))].toSorted((a, b) => a[0] - b[0])
-  const messages = errorMessages(libc, byNumber.map(([number]) => number))
+  const messages = errorMessages(
+    libc,
+    byNumber.map(([number]) => number),
+  )
   return byNumber.map(([number, constantsOfNumber], index) => {
     const names = constantsOfNumber.map(({ name }) => name)
     // Of two names, the one that is no alias of an older one: EAGAIN, EDEADLK, EOPNOTSUPP.
@@ -122,12 +140,11 @@ function collectErrors(libc: Toolchain, constants: readonly Constant[]): ErrorNu
 export function collectTables(): Tables {
   return withToolchains((kernel, libc) => {
     const constants = new Map<string, Constant>()
-    const version = { x64: 0, arm64: 0 }
+    const version = Number(evaluate(kernel.x64, ['LINUX_VERSION_CODE']).get('LINUX_VERSION_CODE'))
     const syscalls = { x64: new Map<string, number>(), arm64: new Map<string, number>() }
     for (const architecture of architectures) {
       const toolchain = kernel[architecture]
       const names = findNames(toolchain)
-      version[architecture] = Number(evaluate(toolchain, ['LINUX_VERSION_CODE']).get('LINUX_VERSION_CODE'))
       syscalls[architecture] = collectSyscalls(toolchain, names)
       merge(constants, toolchain, names, [architecture])
     }
@@ -136,9 +153,21 @@ export function collectTables(): Tables {
     merge(constants, libc, libcNames, architectures)
     for (const [name, { expression, why }] of Object.entries(extraConstants)) {
       const value = BigInt(expression)
-      constants.set(name, { name, header: 'linux/signal.h', notation: 'decimal', value: { x64: value, arm64: value }, why })
+      constants.set(name, {
+        name,
+        header: 'linux/signal.h',
+        notation: 'decimal',
+        value: { x64: value, arm64: value },
+        why,
+      })
     }
     const list = [...constants.values()]
-    return { version, syscalls, constants: list, errors: collectErrors(libc, list), layouts: collectLayouts(kernel, libc) }
+    return {
+      version,
+      syscalls,
+      constants: list,
+      errors: collectErrors(libc, list),
+      layouts: collectLayouts(kernel, libc),
+    }
   })
 }

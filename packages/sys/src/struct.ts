@@ -96,7 +96,10 @@ const U64_MAX = 0xffffffffffffffffn
 function narrow(size: 1 | 2 | 4, signed: boolean, littleEndian = true): ScalarCodec {
   const values = 2 ** (size * 8)
   const bits = size === 1 ? 8 : size === 2 ? 16 : 32
-  const [getter, setter] = [`get${signed ? 'Int' : 'Uint'}${bits}`, `set${signed ? 'Int' : 'Uint'}${bits}`] as const
+  const [getter, setter] = [
+    `get${signed ? 'Int' : 'Uint'}${bits}`,
+    `set${signed ? 'Int' : 'Uint'}${bits}`,
+  ] as const
   type Getter = 'getUint32'
   type Setter = 'setUint32'
   return {
@@ -139,7 +142,10 @@ const codecs: Readonly<Record<FieldType, ScalarCodec>> = {
 function checked(codec: ScalarCodec, type: FieldType, name: string, value: unknown): never {
   const isWide = typeof codec.least === 'bigint'
   const fits = typeof value === 'number' || (isWide && typeof value === 'bigint')
-  if (!fits) throw new TypeError(`${name} is ${type}: expected ${isWide ? 'a bigint or an integer' : 'a number'}, got ${typeof value}`)
+  if (!fits)
+    throw new TypeError(
+      `${name} is ${type}: expected ${isWide ? 'a bigint or an integer' : 'a number'}, got ${typeof value}`,
+    )
   if (typeof value === 'number' && !Number.isSafeInteger(value)) {
     throw new RangeError(`${name} is ${type}: ${value} is no safe integer`)
   }
@@ -182,11 +188,16 @@ class View<L extends StructLayout> implements StructView<L> {
     const length = this.#length(codec, offset, count)
     const isBytes = value instanceof Uint8Array
     if (type === 'u8' ? !isBytes : !Array.isArray(value)) {
-      throw new TypeError(`${name} is ${type}[${length}]: expected ${type === 'u8' ? 'a Uint8Array' : 'an array'}`)
+      throw new TypeError(
+        `${name} is ${type}[${length}]: expected ${type === 'u8' ? 'a Uint8Array' : 'an array'}`,
+      )
     }
     const values = value as Uint8Array | readonly unknown[]
-    if (values.length > length) throw new RangeError(`${name} is ${type}[${length}]: ${values.length} elements do not fit`)
-    const ready = isBytes ? undefined : Array.from(values, (one, index) => checked(codec, type, `${name}[${index}]`, one))
+    if (values.length > length)
+      throw new RangeError(`${name} is ${type}[${length}]: ${values.length} elements do not fit`)
+    const ready = isBytes
+      ? undefined
+      : Array.from(values, (one, index) => checked(codec, type, `${name}[${index}]`, one))
     if (isBytes) this.bytes.set(value, offset)
     else ready?.forEach((one, index) => codec.write(this.#data, offset + index * codec.size, one))
     this.bytes.fill(0, offset + values.length * codec.size, offset + length * codec.size)
@@ -247,7 +258,9 @@ export function view<const L extends StructLayout>(layout: L, bytes: Uint8Array,
   if (!(bytes instanceof Uint8Array)) throw new TypeError('bytes must be a Uint8Array')
   if (!(bytes.buffer instanceof ArrayBuffer)) throw new TypeError('bytes must be backed by an ArrayBuffer')
   if (!Number.isSafeInteger(offset) || offset < 0 || offset + layout.size > bytes.byteLength) {
-    throw new RangeError(`a struct of ${layout.size} bytes does not fit at ${offset} of ${bytes.byteLength} bytes`)
+    throw new RangeError(
+      `a struct of ${layout.size} bytes does not fit at ${offset} of ${bytes.byteLength} bytes`,
+    )
   }
   return new View(layout, new Uint8Array(bytes.buffer, bytes.byteOffset + offset, bytes.byteLength - offset))
 }

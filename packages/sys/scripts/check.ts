@@ -1,0 +1,203 @@
+/**
+ * Compares the committed tables with the headers of this machine.
+ *
+ * It asks the compiler for what is committed, by other questions than those that made the tables: values by
+ * name, sizes and offsets by sizeof and offsetof. Headers that are newer may have more constants, and structs
+ * that grew at the end; older ones may lack names. Neither may say anything else of a name.
+ */
+
+import { evaluate } from './evaluate.ts'
+import type { Architecture, Toolchain } from './headers.ts'
+import { typeName, layoutName, type Field, type Layout } from './layouts.ts'
+import { extraConstants, kernelStructs, libcStructs, namedLayouts } from './selection.ts'
+import { withToolchains, type PerArchitecture } from './tables.ts'
+
+/** The tables as committed, for both architectures. */
+export interface Committed {
+  /** LINUX_VERSION_CODE of the headers that they come from. */
+  readonly version: number
+  readonly syscalls: Record<Architecture, Readonly<Record<string, number>>>
+  readonly constants: Readonly<Record<string, PerArchitecture<number | bigint>>>
+  /** Numbers with their names. */
+  readonly errors: Readonly<Record<number, readonly [name: string, message: string]>>
+  readonly layouts: Readonly<Record<string, Record<Architecture, Layout>>>
+}
+
+/** What a check found. */
+export interface CheckResult {
+  /** Each is a fault: a committed value that the headers contradict. */
+  readonly differences: string[]
+  /** Names that these headers lack although they are not older, or have in a harmlessly other way. */
+  readonly notes: string[]
+  /** How many values, sizes and offsets were compared. */
+  readonly compared: number
+}
+
+/** Bounds and unions of all flags: these grow with the kernel. */
+const growing =
+  /(_MAX|_LAST|_LAST_CAP|_SUPPORTED|_ALL|_MASK|_CNT|_COUNT|_NUM|_VERSION|_SIZE|_BITS|_FEATURES|_IOCTLS|_EVENTS|_FLAGS)$/
+
+class Comparison {
+  readonly differences: string[] = []
+  readonly notes: string[] = []
+  compared = 0
+  readonly #newer: boolean
+  readonly #same: boolean
+
+  constructor(committed: number, present: number) {
+    this.#newer = present > committed
+    this.#same = present === committed
+  }
+
+  /** `present` is undefined when the headers lack the name. */
+  value(what: string, committed: bigint, present: bigint | undefined, mayGrow: boolean): void {
+    if (present === undefined) {
+      const text = `${what} is ${committed}, the headers of this machine lack it`
+      if (this.#same) this.differences.push(text)
+      else this.notes.push(text)
+      return
+    }
+    this.compared++
+    if (present === committed) return
+    const text = `${what} is ${committed}, the headers of this machine say ${present}`
+    if (this.#newer && mayGrow && present > committed) this.notes.push(text)
+    else this.differences.push(text)
+  }
+}
+
+/** Something to ask the compiler, and what the committed tables say. */
+interface Question {
+  readonly label: string
+  readonly expression: string
+  readonly value: bigint
+  /** Newer headers may say more. */
+  readonly mayGrow: boolean
+  /** A compiler that refuses the question says nothing against the tables: it is about a struct, not an integer. */
+  readonly optional?: boolean
+}
+
+function ask(
+  result: Comparison,
+  toolchain: Toolchain,
+  fallback: Toolchain,
+  questions: readonly Question[],
+): void {
+  const present = evaluate(
+    toolchain,
+    questions.map(({ expression }) => expression),
+  )
+  const missing = questions.filter(({ expression, optional }) => !present.has(expression) && !optional)
+  // What the kernel's headers lack is the C library's.
+  const second = evaluate(
+    fallback,
+    missing.map(({ expression }) => expression),
+  )
+  for (const { label, expression, value, mayGrow, optional } of questions) {
+    const found = present.get(expression) ?? second.get(expression)
+    if (found !== undefined || !optional) result.value(label, value, found, mayGrow)
+  }
+}
+
+const bytesOf: Readonly<Record<string, number>> = {
+  u8: 1,
+  s8: 1,
+  u16: 2,
+  s16: 2,
+  be16: 2,
+  u32: 4,
+  s32: 4,
+  be32: 4,
+}
+
+/** sizeof a field: the element's size times the count. */
+const fieldSize = ([type, , count]: Field): number => (bytesOf[type] ?? 8) * (count ?? 1)
+
+function layoutQuestions(label: string, type: string, layout: Layout): Question[] {
+  const questions: Question[] = [
+    { label: `${label} sizeof`, expression: `sizeof(${type})`, value: BigInt(layout.size), mayGrow: true },
+  ]
+  for (const [name, field] of Object.entries(layout.fields)) {
+    const member = `((${type} *)0)->${name}`
+    const [fieldType, offset, count] = field
+    const fieldLabel = `${label}.${name}`
+    const expression = `__builtin_offsetof(${type}, ${name})`
+    questions.push({ label: `${fieldLabel} offset`, expression, value: BigInt(offset), mayGrow: false })
+    // A flexible array member has no size; an array at the end may grow.
+    if (count !== 0) {
+      const size = BigInt(fieldSize(field))
+      questions.push({
+        label: `${fieldLabel} size`,
+        expression: `sizeof(${member})`,
+        value: size,
+        mayGrow: count !== undefined,
+      })
+    }
+    // Only integers have a sign. Plain char is u8 whatever its sign, and a pointer compares as the compiler likes.
+    if (count === undefined && fieldType !== 'ptr' && fieldType !== 'u8') {
+      const value = fieldType.startsWith('s') ? 1n : 0n
+      const isSigned = `((__typeof__(${member}))-1 < 0)`
+      questions.push({
+        label: `${fieldLabel} signed`,
+        expression: isSigned,
+        value,
+        mayGrow: false,
+        optional: true,
+      })
+    }
+  }
+  return questions
+}
+
+const layoutTypes: readonly (readonly [name: string, type: string])[] = [
+  ...[...kernelStructs, ...libcStructs].map(
+    (selected) => [layoutName(selected), typeName(selected)] as const,
+  ),
+  ...Object.entries(namedLayouts).map(([name, { type }]) => [name, type] as const),
+]
+
+function questionsOn(architecture: Architecture, committed: Committed): Question[] {
+  const syscalls = Object.entries(committed.syscalls[architecture]).map(([name, value]): Question => ({
+    label: `${architecture} syscall ${name}`,
+    expression: `__NR_${name}`,
+    value: BigInt(value),
+    mayGrow: false,
+  }))
+  const constants = Object.entries(committed.constants).flatMap(([name, value]): Question[] => {
+    const one = value[architecture]
+    if (one === undefined || name in extraConstants) return []
+    return [
+      { label: `${architecture} ${name}`, expression: name, value: BigInt(one), mayGrow: growing.test(name) },
+    ]
+  })
+  const layouts = layoutTypes.flatMap(([name, type]) => {
+    const layout = committed.layouts[name]?.[architecture]
+    return layout ? layoutQuestions(`${architecture} struct ${name}`, type, layout) : []
+  })
+  return [...syscalls, ...constants, ...layouts]
+}
+
+/**
+ * Compares the committed tables with this machine's headers, for both architectures.
+ *
+ * @throws Error when a compiler or the headers are missing
+ */
+export function check(committed: Committed): CheckResult {
+  return withToolchains((kernel, libc) => {
+    const version = evaluate(kernel.x64, ['LINUX_VERSION_CODE']).get('LINUX_VERSION_CODE')
+    const result = new Comparison(committed.version, Number(version))
+    for (const architecture of ['x64', 'arm64'] as const) {
+      ask(result, kernel[architecture], libc, questionsOn(architecture, committed))
+    }
+    for (const [name] of layoutTypes) {
+      if (!committed.layouts[name])
+        result.differences.push(`struct ${name} is selected, but no committed table has it`)
+    }
+    for (const [number, [name]] of Object.entries(committed.errors)) {
+      const value = committed.constants[name]?.x64
+      if (Number(value) !== Number(number)) {
+        result.differences.push(`errno.ts: ${name} is ${number}, the constants say ${value}`)
+      }
+    }
+    return { differences: result.differences, notes: result.notes, compared: result.compared }
+  })
+}
