@@ -1,0 +1,92 @@
+/**
+ * What a user of npm gets: `npm pack` of packages/sys, installed into an empty folder without network, compiler
+ * or build step, and imported under Bun.
+ */
+import { execFileSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+
+const root = fileURLToPath(new URL('../..', import.meta.url))
+let work: string
+
+function run(command: string, parameters: string[], cwd: string): string {
+  return execFileSync(command, parameters, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+}
+
+/** Runs a module in the folder where the package is installed; it prints one JSON value. */
+function evaluate(code: string): unknown {
+  const file = join(work, 'user', 'main.ts')
+  writeFileSync(file, code)
+  return JSON.parse(run(process.execPath, [file], join(work, 'user')))
+}
+
+beforeAll(() => {
+  // In /tmp, so that nothing of the repository (tsconfig paths, node_modules) can be found from there.
+  work = mkdtempSync(join(tmpdir(), 'solo-pack-'))
+  // From turbo's cache when the sources are unchanged.
+  run(
+    process.execPath,
+    ['--bun', 'turbo', 'run', 'build', '--filter=@pkg/sys', '--output-logs=errors-only'],
+    root,
+  )
+  run('npm', ['pack', '--silent', '--pack-destination', work], join(root, 'packages/sys'))
+  const archive = readdirSync(work).find((name) => name.endsWith('.tgz')) ?? ''
+  mkdirSync(join(work, 'user'))
+  writeFileSync(join(work, 'user/package.json'), '{"name":"user","private":true,"type":"module"}')
+  run('npm', ['install', '--offline', '--no-audit', '--no-fund', join(work, archive)], join(work, 'user'))
+}, 120_000)
+
+afterAll(() => rmSync(work, { recursive: true, force: true }))
+
+describe('the packed @pkg/sys', () => {
+  it('brings built modules, declarations and nothing to install', () => {
+    const installed = readdirSync(join(work, 'user/node_modules/@pkg/sys/dist'))
+    expect(installed).toEqual(expect.arrayContaining(['process.js', 'process.d.ts', 'process.js.map']))
+    expect(readdirSync(join(work, 'user/node_modules')).filter((name) => !name.startsWith('.'))).toEqual([
+      '@pkg',
+    ])
+  })
+
+  it('getpid() gives the process id', () => {
+    const code = `import { getpid } from '@pkg/sys/process'\nprocess.stdout.write(String(getpid() === process.pid))`
+    expect(evaluate(code)).toBe(true)
+  })
+
+  it('uname() names the kernel', () => {
+    const code = `import { uname } from '@pkg/sys/system'\nprocess.stdout.write(JSON.stringify(uname()))`
+    expect(Object.values(evaluate(code) as object)).toEqual(
+      expect.arrayContaining(['Linux', run('uname', ['-r'], work).trim()]),
+    )
+  })
+
+  it("openat() of a missing file throws an error with code 'ENOENT'", () => {
+    const code = `
+      import { AT_FDCWD, O_RDONLY } from '@pkg/sys/constants'
+      import { openat } from '@pkg/sys/fs'
+      try { openat(AT_FDCWD, '/no/such/file', O_RDONLY) } catch (error) {
+        process.stdout.write(JSON.stringify({ code: error.code, errno: error.errno, syscall: error.syscall }))
+      }`
+    expect(evaluate(code)).toEqual({ code: 'ENOENT', errno: -2, syscall: 'openat' })
+  })
+
+  it('spawn() runs a program under another uid', () => {
+    const code = `
+      import { AT_FDCWD, O_CREAT, O_RDWR } from '@pkg/sys/constants'
+      import { openat } from '@pkg/sys/fs'
+      import { spawn } from '@pkg/sys/spawn'
+      import { readFileSync } from 'node:fs'
+      using output = openat(AT_FDCWD, 'uid', O_CREAT | O_RDWR, 0o600)
+      using child = spawn({
+        file: '/usr/bin/id', args: ['-u'], env: {}, uid: 65534, gid: 65534, groups: [],
+        stdio: ['null', output, 'inherit'],
+      })
+      const status = await child.wait()
+      process.stdout.write(JSON.stringify({ code: status.code, uid: readFileSync('uid', 'utf8').trim() }))`
+    // Without root the kernel refuses, and the error names the step.
+    if (process.getuid?.() === 0) expect(evaluate(code)).toEqual({ code: 0, uid: '65534' })
+    else expect(() => evaluate(code)).toThrow(/EPERM/)
+  })
+})
