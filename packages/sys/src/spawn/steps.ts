@@ -1,0 +1,146 @@
+// The steps of a child between clone and exec, as a syscall program.
+import {
+  AT_FDCWD,
+  CLOSE_RANGE_CLOEXEC,
+  F_DUPFD,
+  F_SETFD,
+  O_RDWR,
+  O_WRONLY,
+  PR_SET_NO_NEW_PRIVS,
+  PR_SET_PDEATHSIG,
+  PRIO_PROCESS,
+  SIG_SETMASK,
+  SIGPIPE,
+  SIGXFSZ,
+  TIOCSCTTY,
+} from '../constants.ts'
+import { fdNumber } from '../fd.ts'
+import { Program, type Step, vector } from '../program.ts'
+import { s64, u32 } from '../raw/arguments.ts'
+import type { Rlimit, SpawnOptions } from '../spawn.ts'
+
+/** The largest signal number on Linux (`_NSIG`). */
+const SIGNAL_MAX = 64
+
+/** What a number of the child will be: a descriptor of the parent's, or /dev/null. */
+export type ChildFd = number | 'null'
+
+/**
+ * The program that turns a fresh child into what `options` ask for and executes `file`.
+ *
+ * The order matters: what needs privileges comes before they are given up, the working directory and the cgroup
+ * are reached as the parent, no_new_privs and the parent-death signal come last (a change of user clears it).
+ *
+ * @param legacyClone - the child comes from clone(2), which cannot clear signal handlers or enter a cgroup
+ */
+export function childProgram(file: string, options: SpawnOptions, fds: ReadonlyMap<number, ChildFd>, legacyClone: boolean): Program {
+  const program = new Program()
+  addSignals(program, legacyClone)
+  if (legacyClone && options.cgroup !== undefined) addCgroup(program, fdNumber(options.cgroup))
+  addLimits(program, options)
+  addSession(program, options)
+  addFds(program, fds)
+  if (options.controllingTty !== undefined) {
+    program.call('ioctl', fdNumber(options.controllingTty), TIOCSCTTY, 0)
+  }
+  if (options.cwd !== undefined) program.call('chdir', options.cwd)
+  if (options.umask !== undefined) program.call('umask', u32(options.umask, 'umask'))
+  addCredentials(program, options)
+  addCloseOnExec(program, fds)
+  const argv = vector([options.argv0 ?? file, ...(options.args ?? [])])
+  const env = Object.entries(options.env).map(([name, value]) => `${name}=${value}`)
+  program.call('execve', file, argv, vector(env))
+  return program
+}
+
+/** What Bun ignores, and a child would go on ignoring: SIGPIPE and SIGXFSZ. */
+const ignoredByBun = [SIGPIPE, SIGXFSZ]
+
+/** Handlers are gone with CLONE_CLEAR_SIGHAND; the child still has all signals blocked. */
+function addSignals(program: Program, clearAllHandlers: boolean): void {
+  const defaultAction = new Uint8Array(32)
+  const everySignal = Array.from({ length: SIGNAL_MAX }, (_, index) => index + 1)
+  for (const signal of clearAllHandlers ? everySignal : ignoredByBun) {
+    program.call('rt_sigaction', signal, defaultAction, null, 8).ignoreErrors()
+  }
+  program.call('rt_sigprocmask', SIG_SETMASK, new Uint8Array(8), null, 8)
+}
+
+/** What clone3's CLONE_INTO_CGROUP does, by hand. */
+function addCgroup(program: Program, cgroup: number): void {
+  const self = new TextEncoder().encode('0')
+  const file = program.call('openat', cgroup, 'cgroup.procs', O_WRONLY, 0)
+  program.call('write', file, self, self.length)
+  program.call('close', file)
+}
+
+function addLimits(program: Program, options: SpawnOptions): void {
+  for (const limit of options.rlimits ?? []) {
+    program.call('prlimit64', 0, u32(limit.resource, 'resource'), rlimit64(limit), null)
+  }
+  if (options.nice !== undefined) program.call('setpriority', PRIO_PROCESS, 0, u32(options.nice, 'nice'))
+  if (options.oomScoreAdj !== undefined) {
+    const text = new TextEncoder().encode(String(s64(options.oomScoreAdj, 'oomScoreAdj')))
+    const file = program.call('openat', AT_FDCWD, '/proc/self/oom_score_adj', O_WRONLY, 0)
+    program.call('write', file, text, text.length)
+    program.call('close', file)
+  }
+}
+
+function rlimit64(limit: Rlimit): Uint8Array {
+  const RLIM_INFINITY = 0xffff_ffff_ffff_ffffn
+  const value = (amount: number): bigint => (amount === Infinity ? RLIM_INFINITY : BigInt(amount))
+  return new Uint8Array(BigUint64Array.of(value(limit.soft), value(limit.hard)).buffer)
+}
+
+function addSession(program: Program, options: SpawnOptions): void {
+  if (options.newSession === true) program.call('setsid')
+  else if (options.newProcessGroup === true) program.call('setpgid', 0, 0)
+}
+
+function addCredentials(program: Program, options: SpawnOptions): void {
+  const { uid, gid, groups } = options
+  if (groups !== undefined) {
+    const list = Uint32Array.from(groups, (group) => u32(group, 'group'))
+    program.call('setgroups', list.length, new Uint8Array(list.buffer))
+  }
+  if (gid !== undefined) program.call('setresgid', u32(gid, 'gid'), gid, gid)
+  if (uid !== undefined) program.call('setresuid', u32(uid, 'uid'), uid, uid)
+  if (options.noNewPrivileges === true) program.call('prctl', PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+  if (options.parentDeathSignal !== undefined) {
+    program.call('prctl', PR_SET_PDEATHSIG, u32(options.parentDeathSignal, 'parentDeathSignal'), 0, 0, 0)
+  }
+}
+
+/**
+ * Puts each descriptor at its number. Sources that lie where a target will be are first duplicated out of the way,
+ * so that no order of assignments can overwrite one.
+ */
+function addFds(program: Program, fds: ReadonlyMap<number, ChildFd>): void {
+  const aboveTargets = Math.max(-1, ...fds.keys()) + 1
+  let nothing: Step | undefined
+  const openNothing = (): Step => {
+    const opened = program.call('openat', AT_FDCWD, '/dev/null', O_RDWR, 0)
+    return program.call('fcntl', opened, F_DUPFD, aboveTargets)
+  }
+  const sources = new Map<number, number | Step>()
+  for (const [target, source] of fds) {
+    if (source === 'null') sources.set(target, (nothing ??= openNothing()))
+    else if (source === target || source >= aboveTargets) sources.set(target, source)
+    else sources.set(target, program.call('fcntl', source, F_DUPFD, aboveTargets))
+  }
+  for (const [target, source] of sources) {
+    if (source === target) program.call('fcntl', target, F_SETFD, 0)
+    else program.call('dup3', source, target, 0)
+  }
+}
+
+/** Everything that the caller did not ask for is closed at exec, whoever opened it. Since: Linux 5.11. */
+function addCloseOnExec(program: Program, fds: ReadonlyMap<number, ChildFd>): void {
+  let first = 0
+  for (const fd of [...fds.keys()].toSorted((a, b) => a - b)) {
+    if (fd > first) program.call('close_range', first, fd - 1, CLOSE_RANGE_CLOEXEC).ignoreErrors()
+    first = fd + 1
+  }
+  program.call('close_range', first, 0x7fffffff, CLOSE_RANGE_CLOEXEC).ignoreErrors()
+}
