@@ -34,7 +34,7 @@ export async function loadAppliance(place: string): Promise<LoadedAppliance> {
     })
   }
   const name = displayName(file)
-  return { folder, config: checkAppliance(await runConfig(file, name), folder, name) }
+  return { folder, config: validateAppliance(await runConfig(file, name), folder, name) }
 }
 
 /**
@@ -42,7 +42,7 @@ export async function loadAppliance(place: string): Promise<LoadedAppliance> {
  *
  * @throws ConfigError with every mistake, in the order of the keys
  */
-export function checkAppliance(value: unknown, folder: string, name: string): ApplianceConfig {
+export function validateAppliance(value: unknown, folder: string, name: string): ApplianceConfig {
   const parsed = applianceSchema.safeParse(value)
   const problems = [...(parsed.error?.issues ?? []).flatMap(toProblems), ...checkMeaning(value, folder)]
   if (parsed.success && problems.length === 0) return parsed.data

@@ -47,6 +47,16 @@ export async function readTextIfThere(path: string): Promise<string | undefined>
   }
 }
 
+/** Bytes of a file, or undefined when there is none. */
+export async function readBytesIfThere(path: string): Promise<Uint8Array | undefined> {
+  try {
+    return await readFile(path)
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined
+    throw error
+  }
+}
+
 /**
  * Writes a file under a temporary name and renames it: nobody sees half of it.
  *

@@ -2,6 +2,7 @@
 // carry neither modules.dep nor modules.alias, and kmod need not be on the machine that builds.
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { elfSection } from '@pkg/image/elf'
 import { readTextIfThere } from '../host/files.ts'
 
 /** What a module says about itself in its .modinfo section. */
@@ -32,10 +33,13 @@ export async function writeModuleTables(folder: string): Promise<void> {
   const softLines = modules.flatMap(({ name, softDependencies }) =>
     softDependencies.map((text) => `softdep ${name} ${text}`),
   )
-  const text = (lines: string[]): string => lines.map((line) => `${line}\n`).join('')
-  await writeFile(join(folder, 'modules.dep'), text(dependencyLines))
-  await writeFile(join(folder, 'modules.alias'), text(aliasLines))
-  await writeFile(join(folder, 'modules.softdep'), text(softLines))
+  await writeFile(join(folder, 'modules.dep'), asText(dependencyLines))
+  await writeFile(join(folder, 'modules.alias'), asText(aliasLines))
+  await writeFile(join(folder, 'modules.softdep'), asText(softLines))
+}
+
+function asText(lines: readonly string[]): string {
+  return lines.map((line) => `${line}\n`).join('')
 }
 
 /** All modules, in the order of modules.order, which decides which of two drivers for one device comes first. */
@@ -92,34 +96,12 @@ export function moduleName(path: string): string {
   return (path.split('/').at(-1) ?? '').replace(/\.ko(\.(xz|zst|gz))?$/, '').replaceAll('-', '_')
 }
 
-/** The `key=value` strings of the section .modinfo of a 64-bit little-endian object file. */
+/** The `key=value` strings of a module's section .modinfo. */
 function modinfo(bytes: Uint8Array): [string, string][] {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const isElf64 = bytes.length >= 64 && view.getUint32(0, false) === 0x7f454c46 && bytes[4] === 2
-  if (!isElf64) return []
-  // Elf64_Ehdr: e_shoff at 40, e_shentsize at 58, e_shnum at 60, e_shstrndx at 62; elf(5)
-  const table = Number(view.getBigUint64(40, true))
-  const entrySize = view.getUint16(58, true)
-  const count = view.getUint16(60, true)
-  // Elf64_Shdr: sh_name at 0, sh_offset at 24, sh_size at 32
-  const section = (index: number): { name: number; content: Uint8Array } => {
-    const at = table + index * entrySize
-    const offset = Number(view.getBigUint64(at + 24, true))
-    const size = Number(view.getBigUint64(at + 32, true))
-    return { name: view.getUint32(at, true), content: bytes.subarray(offset, offset + size) }
-  }
-  const names = section(view.getUint16(62, true)).content
-  for (let index = 1; index < count; index++) {
-    const { name, content } = section(index)
-    if (latin1(names.subarray(name, names.indexOf(0, name))) !== '.modinfo') continue
-    return latin1(content)
-      .split('\0')
-      .filter((line) => line.includes('='))
-      .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)])
-  }
-  return []
-}
-
-function latin1(bytes: Uint8Array): string {
-  return Buffer.from(bytes).toString('latin1')
+  const section = elfSection(bytes, '.modinfo') ?? new Uint8Array()
+  return Buffer.from(section)
+    .toString('latin1')
+    .split('\0')
+    .filter((line) => line.includes('='))
+    .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)])
 }

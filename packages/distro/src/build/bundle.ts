@@ -1,0 +1,52 @@
+// TypeScript to one file that Bun runs in the guest. Nothing of the host gets into it: no environment, no
+// time, and no path, so that the same sources give the same bytes in every folder.
+import { dirname, relative } from 'node:path'
+import { SoloError } from '../error.ts'
+
+/** Files of a bundle by name; `index.js` is the one to run. */
+export type Bundle = ReadonlyMap<string, Uint8Array>
+
+/**
+ * Bundles a program with everything that it imports.
+ *
+ * @param entry - absolute path of the first file
+ * @param what - how the program is called in an error, such as `services[0].entry`
+ * @throws SoloError with exit status 2 with the file and line of each mistake
+ */
+export async function bundle(entry: string, what: string): Promise<Bundle> {
+  const result = await Bun.build({
+    entrypoints: [entry],
+    root: dirname(entry),
+    target: 'bun',
+    format: 'esm',
+    // Names of functions and classes stay: they are what a stack trace in the guest's log has.
+    minify: { whitespace: true, syntax: true, identifiers: true, keepNames: true },
+    sourcemap: 'none',
+    env: 'disable',
+    define: { 'process.env.NODE_ENV': '"production"' },
+    naming: { entry: 'index.[ext]', chunk: '[name]-[hash].[ext]', asset: '[name]-[hash].[ext]' },
+    throw: false,
+  }).catch((error: unknown) => {
+    throw new SoloError(`${what}: ${error instanceof Error ? error.message : String(error)}`, {
+      exitStatus: 2,
+    })
+  })
+  if (!result.success) throw new SoloError(describeLogs(result.logs, what), { exitStatus: 2 })
+  const files = new Map<string, Uint8Array>()
+  for (const output of result.outputs) {
+    files.set(output.path.replace(/^\.?\//, ''), new Uint8Array(await output.arrayBuffer()))
+  }
+  if (!files.has('index.js'))
+    throw new SoloError(`${what}: expected a TypeScript or JavaScript file, got ${entry}`)
+  return files
+}
+
+function describeLogs(logs: readonly (BuildMessage | ResolveMessage)[], what: string): string {
+  const lines = logs
+    .filter(({ level }) => level === 'error')
+    .map(({ message, position }) => {
+      const place = position === null ? '' : `${relative(process.cwd(), position.file)}:${position.line}: `
+      return `${what}: ${place}${message}`
+    })
+  return [...new Set(lines)].join('\n') || `${what}: it cannot be bundled`
+}

@@ -1,0 +1,53 @@
+// solo build
+import { buildCommand, type Command, type CommandContext } from '@stricli/core'
+import { buildAppliance } from '../build.ts'
+import { parseFormat } from './parse.ts'
+import { consoleProgress, print } from './output.ts'
+
+interface Flags {
+  readonly format: 'initramfs'
+  readonly out?: string
+  readonly updateLock: boolean
+  readonly json: boolean
+}
+
+export const build: Command<CommandContext> = buildCommand<Flags, [folder?: string], CommandContext>({
+  docs: {
+    brief: 'Build the appliance of a folder',
+    fullDescription:
+      'Builds the appliance that solo.config.ts in DIR describes into a kernel and an initramfs.\n' +
+      'Packages are pinned in solo.lock beside it; with the pins in the cache no network is needed.',
+  },
+  parameters: {
+    positional: {
+      kind: 'tuple',
+      parameters: [
+        { brief: 'Folder with solo.config.ts', placeholder: 'DIR', parse: String, optional: true },
+      ],
+    },
+    flags: {
+      format: { kind: 'parsed', parse: parseFormat, brief: 'What to make: initramfs', default: 'initramfs' },
+      out: {
+        kind: 'parsed',
+        parse: String,
+        brief: 'Folder for the result (default: DIR/build)',
+        optional: true,
+      },
+      updateLock: {
+        kind: 'boolean',
+        brief: 'Take the newest packages and pin them in solo.lock',
+        withNegated: false,
+      },
+      json: { kind: 'boolean', brief: 'Print what was built as JSON', withNegated: false },
+    },
+  },
+  async func({ format, out, updateLock, json }, folder = '.') {
+    const result = await buildAppliance(folder, {
+      format,
+      updateLock,
+      progress: consoleProgress(),
+      ...(out === undefined ? {} : { out }),
+    })
+    print(json ? JSON.stringify({ folder: result.folder, ...result.manifest }) : result.folder)
+  },
+})

@@ -1,0 +1,144 @@
+// solo run
+import { buildCommand, type Command, type CommandContext } from '@stricli/core'
+import type { Vm } from '@pkg/vm/qemu'
+import { buildAppliance, type BuildResult } from '../build.ts'
+import { SoloError } from '../error.ts'
+import { checkAppliance, type CheckReport, readyLine, type RunForward, startAppliance } from '../run.ts'
+import { consoleProgress, print, printRaw, tell } from './output.ts'
+import { parseCount, parseForward } from './parse.ts'
+
+interface Flags {
+  readonly out?: string
+  readonly updateLock: boolean
+  readonly forward?: readonly RunForward[]
+  readonly memory?: number
+  readonly check: boolean
+  readonly json: boolean
+}
+
+export const run: Command<CommandContext> = buildCommand<Flags, [folder?: string], CommandContext>({
+  docs: {
+    brief: 'Build the appliance of a folder and boot it under QEMU',
+    fullDescription:
+      'Builds the appliance of DIR, boots it under QEMU with its ports forwarded to 127.0.0.1, and shows its\n' +
+      'console. Ctrl-C presses the power button; a second Ctrl-C ends QEMU at once. With --check: boots, fetches\n' +
+      'the page of the first port, powers off, and says what it found.',
+  },
+  parameters: {
+    positional: {
+      kind: 'tuple',
+      parameters: [
+        { brief: 'Folder with solo.config.ts', placeholder: 'DIR', parse: String, optional: true },
+      ],
+    },
+    flags: {
+      out: {
+        kind: 'parsed',
+        parse: String,
+        brief: 'Folder for the build (default: DIR/build)',
+        optional: true,
+      },
+      updateLock: {
+        kind: 'boolean',
+        brief: 'Take the newest packages and pin them in solo.lock',
+        withNegated: false,
+      },
+      forward: {
+        kind: 'parsed',
+        parse: parseForward,
+        variadic: true,
+        optional: true,
+        placeholder: 'HOST:GUEST',
+        brief: 'Ports to forward instead of those of the configuration; host 0 takes any free one',
+      },
+      memory: {
+        kind: 'parsed',
+        parse: parseCount,
+        brief: 'Memory in MiB',
+        placeholder: 'MIB',
+        optional: true,
+      },
+      check: { kind: 'boolean', brief: 'Boot, fetch the page, power off, report', withNegated: false },
+      json: { kind: 'boolean', brief: 'With --check: print the report as JSON', withNegated: false },
+    },
+  },
+  async func(flags, folder = '.') {
+    const result = await buildAppliance(folder, {
+      updateLock: flags.updateLock,
+      progress: consoleProgress(),
+      ...(flags.out === undefined ? {} : { out: flags.out }),
+    })
+    if (flags.check) await check(result, flags)
+    else await watch(result, flags)
+  },
+})
+
+async function check(result: BuildResult, { memory, json }: Flags): Promise<void> {
+  const progress = consoleProgress()
+  progress.step('check')
+  const report = await checkAppliance(result, memory === undefined ? {} : { memoryMiB: memory })
+  progress.done(`${result.manifest.name} booted, answered and powered off`)
+  if (json) print(JSON.stringify(report))
+  else for (const line of reportLines(report)) print(line)
+}
+
+function reportLines(report: CheckReport): string[] {
+  const page = report.url === undefined ? [] : [`page     ${report.url} 200, ${report.pageBytes} bytes`]
+  const time =
+    report.pageMs === undefined ? '' : `, page ${(report.pageMs / 1000).toFixed(1)} s after the start of QEMU`
+  return [
+    ...page,
+    `boot     init ready in ${report.initMs} ms${time} (${report.accelerator})`,
+    `services ${report.running} running, ${report.failed} failed`,
+    `memory   init (PID 1) has ${report.residentMiB} MiB resident`,
+    `poweroff clean, ${(report.poweroffMs / 1000).toFixed(1)} s`,
+  ]
+}
+
+/** Keeps the appliance running until it, or the user, ends it; a guest that restarts is started again. */
+async function watch(result: BuildResult, flags: Flags): Promise<void> {
+  for (;;) {
+    const exit = await watchOnce(result, flags)
+    if (exit.reason === 'poweroff') return
+    if (exit.reason === 'killed') throw new SoloError('the guest was killed')
+    if (exit.reason !== 'reboot') throw exit.error ?? new SoloError(`the guest ended: ${exit.reason}`)
+    tell('the guest restarts')
+  }
+}
+
+async function watchOnce(result: BuildResult, flags: Flags): Promise<Awaited<Vm['exited']>> {
+  const vm = await startAppliance(result, {
+    onConsole: (text) => printRaw(withoutEscapes(text)),
+    ...(flags.forward === undefined ? {} : { forwards: flags.forward }),
+    ...(flags.memory === undefined ? {} : { memoryMiB: flags.memory }),
+  })
+  const addresses = vm.forwards.map(({ hostPort }) => `http://127.0.0.1:${hostPort}/`).join(' ')
+  tell(`booting ${result.manifest.name} (${vm.accelerator}); ${addresses} will answer; Ctrl-C powers it off`)
+  void vm.console.waitFor(readyLine, { timeoutMs: Number.POSITIVE_INFINITY }).then(
+    () => print(addresses === '' ? 'ready' : `ready: ${addresses}`),
+    () => undefined,
+  )
+  let pressed = 0
+  const onSignal = (): void => {
+    pressed += 1
+    if (pressed > 1) void vm.kill()
+    else {
+      tell('\npowering off; Ctrl-C again ends it at once')
+      vm.powerdown().catch(() => vm.kill())
+    }
+  }
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
+  for (const signal of signals) process.on(signal, onSignal)
+  try {
+    return await vm.exited
+  } finally {
+    for (const signal of signals) process.off(signal, onSignal)
+    await vm.kill()
+  }
+}
+
+/** The firmware clears the screen; what the terminal shows above the console shall stay. ECMA-48, 5.4. */
+function withoutEscapes(text: string): string {
+  // oxlint-disable-next-line no-control-regex
+  return text.replaceAll(/\u001B(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\^_c])/g, '')
+}

@@ -1,0 +1,134 @@
+// The command as users meet it: in a process of its own, by what it writes and by its exit status.
+import { execFile } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { describe, expect, test } from 'vitest'
+import { testFolder } from './support/folder.ts'
+
+const main = fileURLToPath(new URL('../src/solo.ts', import.meta.url))
+
+interface Ended {
+  readonly status: number
+  readonly stdout: string
+  readonly stderr: string
+}
+
+function solo(
+  args: readonly string[],
+  options: { cwd?: string; env?: Record<string, string> } = {},
+): Promise<Ended> {
+  return new Promise((resolve) => {
+    const env = { ...process.env, ...options.env }
+    execFile(process.execPath, [main, ...args], { ...options, env }, (error, stdout, stderr) => {
+      resolve({ status: error === null ? 0 : Number(error.code), stdout, stderr })
+    })
+  })
+}
+
+/** Runs `solo build` in a folder with these files. */
+async function build(files: Readonly<Record<string, string>>, ...args: readonly string[]): Promise<Ended> {
+  using folder = testFolder()
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder.path, name)), { recursive: true })
+    writeFileSync(join(folder.path, name), text)
+  }
+  const ended = await solo(['build', ...args], {
+    cwd: folder.path,
+    env: { SOLO_CACHE_DIR: join(folder.path, 'cache') },
+  })
+  // A configuration that is wrong costs nothing: no download, no folder.
+  expect(existsSync(join(folder.path, 'cache'))).toBe(false)
+  expect(readdirSync(folder.path).toSorted()).toEqual(
+    Object.keys(files)
+      .map((name) => name.split('/')[0])
+      .toSorted(),
+  )
+  return ended
+}
+
+describe('solo', () => {
+  test('solo --help, --version and solo without a command say what there is, with status 0', async () => {
+    const help = await solo(['--help'])
+    expect(help).toMatchObject({ status: 0, stderr: '' })
+    for (const word of ['build', 'run', 'doctor', 'Exit status', '130']) expect(help.stdout).toContain(word)
+    expect((await solo(['--version'])).stdout).toMatch(/^\d+\.\d+\.\d+\n$/)
+    expect((await solo(['build', '--help'])).stdout).toContain('--update-lock')
+  })
+
+  test.each([
+    [['build', '--fromat', 'initramfs'], '--fromat'],
+    [['build', '--format', 'iso'], 'initramfs'],
+    [['build', 'a', 'b'], 'b'],
+    [['run', '--forward', '99999'], '99999'],
+    [['run', '--memory', 'much'], 'much'],
+    [['biuld'], 'build'],
+  ])('solo %j is a usage error: status 2, one line, no stack trace', async (args, word) => {
+    const { status, stdout, stderr } = await solo(args)
+    expect(status).toBe(2)
+    expect(stdout).toBe('')
+    expect(stderr).toContain(word)
+    expect(stderr.trim().split('\n')).toHaveLength(1)
+  })
+})
+
+describe('solo build', () => {
+  test('solo build prints every mistake by file and key, with status 2 and no stack trace', async () => {
+    const config = `export default {
+      name: 'x',
+      sevices: [],
+      services: [{ name: 'web', entry: './src/none.ts' }, { name: 'web', entry: 3 }, { name: 'empty' }],
+    }`
+    expect(await build({ 'solo.config.ts': config })).toEqual({
+      status: 2,
+      stdout: '',
+      stderr: [
+        'solo.config.ts: services[1].entry: expected the path of a TypeScript file, relative to solo.config.ts, got 3',
+        'solo.config.ts: sevices: unknown key; did you mean "services"?',
+        'solo.config.ts: services[0].entry: expected a file, got "./src/none.ts", which does not exist',
+        'solo.config.ts: services[2]: expected entry (a TypeScript file) or command (a program of the image), got neither',
+        'solo.config.ts: services[1].name: expected a name of its own, got "web", as services[0] has',
+        '',
+      ].join('\n'),
+    })
+  })
+
+  test('solo build names file and line of a syntax error', async () => {
+    const ended = await build({ 'solo.config.ts': 'export default {\n  name: "x",\n  services: [ {{ ]\n}\n' })
+    expect(ended.status).toBe(2)
+    expect(ended.stderr).toMatch(/^solo\.config\.ts: line 3: Expected identifier but found "\{"\n/)
+    expect(ended.stderr).not.toContain('    at ')
+  })
+
+  test('solo build names file and line of what the configuration throws', async () => {
+    expect((await build({ 'solo.config.ts': '\n\nthrow new Error("no such thing")\n' })).stderr).toBe(
+      'solo.config.ts: line 3: no such thing\n',
+    )
+    const files = {
+      'solo.config.ts': 'import "./other.ts"\nexport default {}',
+      'other.ts': '\nthrow new Error("x")',
+    }
+    expect((await build(files)).stderr).toBe('solo.config.ts: other.ts line 2: x\n')
+    expect((await build({ 'solo.config.ts': 'throw "text"' })).stderr).toBe('solo.config.ts: threw "text"\n')
+  })
+
+  test('solo build says what an import cannot find, and that a default export is missing', async () => {
+    const missing = await build({ 'solo.config.ts': 'import x from "./nope.ts"\nexport default x' })
+    expect(missing.status).toBe(2)
+    expect(missing.stderr).toMatch(/^solo\.config\.ts: Cannot find module '\.\/nope\.ts'/)
+    expect(await build({ 'solo.config.ts': 'export const config = {}' })).toEqual({
+      status: 2,
+      stdout: '',
+      stderr: 'solo.config.ts: expected export default defineAppliance({ … }), got no default export\n',
+    })
+  })
+
+  test('solo build says where it looked for a configuration', async () => {
+    expect(await build({})).toEqual({
+      status: 2,
+      stdout: '',
+      stderr:
+        'solo: there is no solo.config.ts in .: name the folder of an appliance, such as: solo build examples/hello\n',
+    })
+  })
+})
