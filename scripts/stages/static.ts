@@ -1,12 +1,21 @@
 /** The checks that run no test: types, lint, format, the build, and what others will see of the packages. */
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { $ } from 'zx'
 import { packageFolders } from '../exports.ts'
 import { commandStage, type Stage, type StageResult } from './stage.ts'
 
 /** Two cores: more tasks at a time only make each slower. */
-const turbo = ['bun', '--bun', 'turbo', 'run', '--concurrency=2', '--output-logs=errors-only', '--ui=stream']
+const turbo = [
+  'bun',
+  '--bun',
+  'turbo',
+  'run',
+  '--concurrency=2',
+  '--output-logs=errors-only',
+  '--ui=stream',
+  '--continue',
+]
 
 /** A tool of node_modules, run by Bun whatever its first line says. */
 function bun(...words: string[]): string[] {
@@ -36,6 +45,8 @@ async function checkPackages(root: string): Promise<StageResult> {
   const quiet = $({ cwd: root, nothrow: true, quiet: true })
   await quiet`rm -rf ${work} && mkdir -p ${work}`
   const folders = packageFolders().filter((folder) => hasExports(folder))
+  const unbuilt = folders.filter((folder) => !existsSync(join(folder, 'dist')))
+  if (unbuilt.length > 0) return { passed: 0, failed: 1, output: `not built: ${unbuilt.join(', ')}` }
   const packed = await quiet`npm pack --silent --pack-destination ${work} ${folders}`
   if (packed.exitCode !== 0) return { passed: 0, failed: 1, output: packed.stdall }
   const failures: string[] = []

@@ -9,6 +9,7 @@ import { checkManifest, freshManifest, packageFolders } from '../exports.ts'
 import { checkDocumentation } from '../tidy/documentation.ts'
 import { allExamples, checkExamples } from '../tidy/examples.ts'
 import {
+  checkDeclared,
   checkDirection,
   checkFfi,
   checkGraph,
@@ -67,6 +68,12 @@ const rules: Rule[] = [
       ['packages/init/src/deep/a.ts', `import { x } from '@pkg/sys/fs'\nimport { y } from '../b.ts'`],
       ['packages/init/test/a.vm.test.ts', `import { boot } from '@pkg/vm/qemu'`],
     ],
+  },
+  {
+    name: 'what a package imports of ours is among its dependencies',
+    check: checkDeclared,
+    bad: [['packages/net/src/a.ts', `import { x } from '@pkg/sys/fs'`]],
+    good: [['packages/net/test/a.test.ts', `import { x } from '@pkg/vm/qemu'`]],
   },
   {
     name: 'bun:ffi is imported in packages/sys/src/raw/ only',
@@ -229,6 +236,12 @@ it('checkReadmes() names each part that is missing', () => {
   expect(readme('')).toHaveLength(5)
   const whole = '# @pkg/a\n\n```ts\n1\n```\n\n`@pkg/a/fs`\n\n## What it does not do\n\nMIT\n'
   expect(readme(whole)).toEqual([])
+})
+
+it('checkDeclared() accepts a declared package', () => {
+  const manifest = { path: 'packages/net/package.json', text: '{"dependencies":{"@pkg/sys":"^0.1.0"}}' }
+  const source = { path: 'packages/net/src/a.ts', text: `import { x } from '@pkg/sys/fs'` }
+  expect(checkDeclared([manifest, source]).map(show)).toEqual([])
 })
 
 it("checkGraph() finds npm behind another package's file", () => {

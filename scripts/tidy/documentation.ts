@@ -114,7 +114,9 @@ function membersOf(node: ts.Node): { node: ts.Node; name: string }[] {
 /** A discriminant (`type: 'file'`) says itself what it is, and `stx_mode` is documented by the kernel's manual. */
 function isSelfEvident(member: ts.ClassElement | ts.TypeElement): boolean {
   if (/^[a-z]+_/.test(member.name?.getText() ?? '')) return true
-  return ts.isPropertySignature(member) && member.type !== undefined && ts.isLiteralTypeNode(member.type)
+  if (!ts.isPropertySignature(member) || member.type === undefined) return false
+  const types = ts.isUnionTypeNode(member.type) ? member.type.types : [member.type]
+  return member.name.getText() === 'type' && types.every((type) => ts.isLiteralTypeNode(type))
 }
 
 function isHidden(member: ts.Node): boolean {

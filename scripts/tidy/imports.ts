@@ -54,7 +54,9 @@ export function checkDirection(sources: Source[]): Violation[] {
     if (from === undefined) return undefined
     if (specifier.startsWith('.')) {
       const target = posix.join(posix.dirname(source.path), specifier)
-      if (target.startsWith(`packages/${from}/src/`)) return undefined
+      // Its own manifest, for its version: the build copies it in.
+      if (target.startsWith(`packages/${from}/src/`) || target === `packages/${from}/package.json`)
+        return undefined
       return `imports ${specifier}, which lies outside the package's src`
     }
     const [, target, subpath] = /^@pkg\/([^/]+)(?:\/(.+))?$/.exec(specifier) ?? []
@@ -82,6 +84,25 @@ export function checkNpmFree(sources: Source[]): Violation[] {
     const from = packageOf(source.path)
     if (from === undefined || !withoutNpm.has(from)) return undefined
     return isExternal(specifier) ? `imports ${specifier} from npm, and ${from} runs in PID 1` : undefined
+  })
+}
+
+/** What a package imports of ours is in its package.json: in the repository `paths` would find it all the same. */
+export function checkDeclared(sources: Source[]): Violation[] {
+  const manifests = new Map(
+    sources
+      .filter(({ path }) => /^packages\/[^/]+\/package\.json$/.test(path))
+      .map(({ path, text }) => [
+        path.split('/')[1],
+        JSON.parse(text) as { dependencies?: Record<string, string> },
+      ]),
+  )
+  return eachImport(sources, (source, { specifier }) => {
+    const from = packageOf(source.path)
+    const target = /^@pkg\/[^/]+/.exec(specifier)?.[0]
+    if (from === undefined || target === undefined) return undefined
+    const isDeclared = manifests.get(from)?.dependencies?.[target] !== undefined
+    return isDeclared ? undefined : `imports ${specifier}, but package.json does not depend on ${target}`
   })
 }
 
