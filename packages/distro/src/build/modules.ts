@@ -16,8 +16,8 @@ import type { Kernel } from '../kernel.ts'
  */
 const defaultModules: readonly string[] = [
   // QEMU, KVM and their like.
-  ...['virtio_pci', 'virtio_mmio', 'virtio_net', 'virtio_blk', 'virtio_scsi', 'virtio_rng', 'virtio_console'],
-  ...[
+  ['virtio_pci', 'virtio_mmio', 'virtio_net', 'virtio_blk', 'virtio_scsi', 'virtio_rng', 'virtio_console'],
+  [
     'virtio_balloon',
     'vmw_vsock_virtio_transport',
     'pvpanic_pci',
@@ -27,15 +27,15 @@ const defaultModules: readonly string[] = [
     'ena',
   ],
   // The power button: the ACPI driver makes an input device, evdev makes it readable.
-  ...['button', 'evdev'],
+  ['button', 'evdev'],
   // Disks, network cards, USB and watchdogs of common machines.
-  ...['ahci', 'nvme', 'sd_mod', 'sdhci_pci', 'sdhci_acpi', 'mmc_block', 'usb_storage', 'uas'],
-  ...['e1000', 'e1000e', 'igb', 'igc', 'r8169', 'tg3', 'xhci_pci', 'ehci_pci', 'usbhid', 'hid_generic'],
-  ...['i6300esb', 'iTCO_wdt', 'softdog'],
+  ['ahci', 'nvme', 'sd_mod', 'sdhci_pci', 'sdhci_acpi', 'mmc_block', 'usb_storage', 'uas'],
+  ['e1000', 'e1000e', 'igb', 'igc', 'r8169', 'tg3', 'xhci_pci', 'ehci_pci', 'usbhid', 'hid_generic'],
+  ['i6300esb', 'iTCO_wdt', 'softdog'],
   // File systems that one can come across.
-  ...['ext4', 'vfat', 'nls_cp437', 'nls_ascii', 'nls_iso8859_1', 'nls_utf8', 'erofs', 'squashfs', 'isofs'],
-  ...['overlay', 'loop', 'fuse', 'dm_mod', 'dm_verity'],
-]
+  ['ext4', 'vfat', 'nls_cp437', 'nls_ascii', 'nls_iso8859_1', 'nls_utf8', 'erofs', 'squashfs', 'isofs'],
+  ['overlay', 'loop', 'fuse', 'dm_mod', 'dm_verity'],
+].flat()
 
 /** What {@link addModules} put into the image. */
 export interface AddedModules {

@@ -64,10 +64,17 @@ export async function writeOutput(folder: string, output: Output): Promise<Manif
   const kernelBytes = await readFile(output.kernelImage)
   const { version, name, applianceVersion, architecture, format, commandLine, ...rest } = output.manifest
   const manifest: Manifest = {
-    ...{ version, name, applianceVersion, architecture, format, commandLine },
+    version,
+    name,
+    applianceVersion,
+    architecture,
+    format,
+    commandLine,
     kernel: { file: 'kernel', sizeBytes: kernelBytes.length, sha256: sha256(kernelBytes), ...output.kernel },
     initramfs: {
-      ...{ file: 'initramfs.img', sizeBytes: image.length, sha256: sha256(image) },
+      file: 'initramfs.img',
+      sizeBytes: image.length,
+      sha256: sha256(image),
       unpackedBytes: output.unpackedBytes,
     },
     ...rest,

@@ -1,5 +1,13 @@
 // The command line: routes, and how errors and exit statuses come out.
-import { buildApplication, buildRouteMap, ExitCode, run as runApplication, text_en } from '@stricli/core'
+import {
+  ArgumentScannerError,
+  buildApplication,
+  buildRouteMap,
+  ExitCode,
+  formatMessageForArgumentScannerError,
+  run as runApplication,
+  text_en,
+} from '@stricli/core'
 import packageJson from '../../package.json' with { type: 'json' }
 import { killPrograms } from '../host/program.ts'
 import { build } from './build-command.ts'
@@ -20,6 +28,15 @@ const root = buildRouteMap({
 
 const failed = (error: unknown): string => errorText(error)
 
+function usage(message: string): string {
+  return `solo: ${message}; see solo --help`
+}
+
+function unknownCommand(input: string, corrections: readonly string[]): string {
+  const hint = corrections.length === 0 ? '' : `; did you mean ${corrections.join(' or ')}?`
+  return `there is no command ${JSON.stringify(input)}${hint}`
+}
+
 const application = buildApplication(root, {
   name: 'solo',
   versionInfo: { currentVersion: packageJson.version },
@@ -32,8 +49,11 @@ const application = buildApplication(root, {
       exceptionWhileLoadingCommandFunction: failed,
       exceptionWhileLoadingCommandContext: failed,
       commandErrorResult: failed,
-      exceptionWhileParsingArguments: (error, ansiColor) =>
-        `solo: ${text_en.exceptionWhileParsingArguments.call(text_en, error, ansiColor)}; see solo --help`,
+      noCommandRegisteredForInput: ({ input, corrections }) => usage(unknownCommand(input, corrections)),
+      exceptionWhileParsingArguments: (error) => {
+        const known = error instanceof ArgumentScannerError
+        return usage(known ? formatMessageForArgumentScannerError(error, {}) : errorText(error))
+      },
     },
   },
   determineExitCode: exitStatus,
@@ -56,9 +76,9 @@ export async function main(inputs: readonly string[]): Promise<number> {
     })
   }
   const { stdout, stderr, env } = process
-  const streams = { stdout, stderr, env, exitCode: 0 as number | string | null }
+  const streams = { stdout, stderr, env, exitCode: null as number | string | null }
   await runApplication(application, inputs, { process: streams })
   const status = Number(streams.exitCode ?? 0)
-  // stricli counts usage errors from -1 down.
-  return status === ExitCode.Success ? 0 : status < 0 || status > 255 ? 2 : status
+  if (status >= 0) return status
+  return status === ExitCode.InvalidArgument || status === ExitCode.UnknownCommand ? 2 : 1
 }

@@ -11,7 +11,7 @@ interface Flags {
   readonly json: boolean
 }
 
-export const build: Command<CommandContext> = buildCommand<Flags, [folder?: string], CommandContext>({
+export const build: Command<CommandContext> = buildCommand<Flags, [folder?: string]>({
   docs: {
     brief: 'Build the appliance of a folder',
     fullDescription:

@@ -37,7 +37,7 @@ export function exitStatus(error: unknown): number {
  * each step that is done.
  */
 export function consoleProgress(): Progress {
-  const terminal = process.stderr.isTTY === true
+  const terminal = process.stderr.isTTY
   let step = ''
   const over = (text: string): void => {
     const width = process.stderr.columns ?? 80

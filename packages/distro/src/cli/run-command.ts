@@ -16,7 +16,7 @@ interface Flags {
   readonly json: boolean
 }
 
-export const run: Command<CommandContext> = buildCommand<Flags, [folder?: string], CommandContext>({
+export const run: Command<CommandContext> = buildCommand<Flags, [folder?: string]>({
   docs: {
     brief: 'Build the appliance of a folder and boot it under QEMU',
     fullDescription:

@@ -174,14 +174,14 @@ function checkForwards(config: Loose, report: Report): void {
 }
 
 /** Paths that the build itself fills. */
-const ownPaths = [
+const ownPaths: ReadonlySet<string> = new Set([
   '/init',
   '/bin/bun',
   '/sbin/init.js',
   '/etc/solo/plan.json',
   '/etc/resolv.conf',
   '/etc/hosts',
-]
+])
 
 function checkFiles(config: Loose, folder: string, report: Report): void {
   const targets = new Map<string, number>()
@@ -195,7 +195,7 @@ function checkFiles(config: Loose, folder: string, report: Report): void {
       report(`files[${index}].to`, `expected a path of its own, got ${shown(to)}, as files[${other}] has`)
     targets.set(to, index)
     const parts = to.split('/').slice(1)
-    if (ownPaths.includes(to))
+    if (ownPaths.has(to))
       report(`files[${index}].to`, `expected a path that Solo does not fill itself, got ${shown(to)}`)
     else if (to.startsWith('/') && parts.some((part) => part === '' || part === '.' || part === '..')) {
       report(`files[${index}].to`, `expected a path without //, . and .., got ${shown(to)}`)

@@ -63,13 +63,15 @@ export function streamProgram(
   args: readonly string[],
 ): { readonly output: Readable; readonly done: Promise<void> } {
   const child = start(file, args, {}, ['ignore', 'pipe', 'pipe'])
-  const done = Promise.all([text(child.stderr), ended(file, child)]).then(([stderr, code]) => {
-    if (code !== 0)
-      throw new SoloError(`${file} ${args.join(' ')}: ${stderr.trim() || `exit status ${code}`}`)
-  })
+  const done = succeeded(`${file} ${args.join(' ')}`, text(child.stderr), ended(file, child))
   // The reader may fail first and never look at `done`; that must not end the process.
   done.catch(() => undefined)
   return { output: child.stdout as Readable, done }
+}
+
+async function succeeded(what: string, stderr: Promise<string>, status: Promise<number>): Promise<void> {
+  const [words, code] = await Promise.all([stderr, status])
+  if (code !== 0) throw new SoloError(`${what}: ${words.trim() || `exit status ${code}`}`)
 }
 
 function start(

@@ -28,7 +28,7 @@ const kernelPart = /^linux-(image|image-unsigned|modules|modules-extra|binary|bi
 export async function resolveKernel(apt: PrivateApt, request: string): Promise<readonly PackageRecord[]> {
   const found = new Map<string, PackageRecord>()
   const seen = new Set<string>([request])
-  const queue = [...(await apt.show(request)).slice(0, 1)]
+  const queue = (await apt.show(request)).slice(0, 1)
   for (let record = queue.shift(); record !== undefined; record = queue.shift()) {
     if (kernelPart.test(record.name)) found.set(record.name, record)
     for (const alternatives of record.dependencies) {
