@@ -38,6 +38,9 @@ const eventDataOffset = eventSizeBytes - 8
 /** Events taken from the kernel at once; more come at the next wake-up. */
 const eventsPerRead = 64
 
+/** How long the process stays alive after the last watch, at the most. */
+const idleBeforeStopMs = 2
+
 interface Watch {
   fd: number
   events: number
@@ -57,6 +60,7 @@ export class Reactor implements Disposable {
   readonly #epoll: OwnedFd
   readonly #waker: Waker
   readonly #watches = new Map<number, Watch[]>()
+  #stopTimer: ReturnType<typeof setTimeout> | undefined
   readonly #event = new DataView(new ArrayBuffer(eventSizeBytes))
   readonly #ready = new DataView(new ArrayBuffer(eventsPerRead * eventSizeBytes))
 
@@ -84,7 +88,7 @@ export class Reactor implements Disposable {
     const others = this.#watches.get(watch.fd) ?? []
     this.#control(others.length === 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, watch.fd, [...others, watch])
     this.#watches.set(watch.fd, [...others, watch])
-    if (this.#watches.size === 1) this.#waker.start()
+    this.#waker.start()
     return { [Symbol.dispose]: () => this.#remove(watch) }
   }
 
@@ -101,6 +105,7 @@ export class Reactor implements Disposable {
   /** Ends all watches without calling them again, and frees the epoll instance. */
   [Symbol.dispose](): void {
     this.#watches.clear()
+    clearTimeout(this.#stopTimer)
     this.#waker[Symbol.dispose]()
     this.#epoll.close()
   }
@@ -133,7 +138,18 @@ export class Reactor implements Disposable {
     this.#watches.delete(watch.fd)
     // A descriptor closed by its owner has left the epoll set already: then this fails, and nothing is lost.
     raw.epollCtl(this.#epoll.fd, EPOLL_CTL_DEL, watch.fd, this.#event)
-    if (this.#watches.size === 0) this.#waker.stop()
+    if (this.#watches.size === 0) this.#stopSoon()
+  }
+
+  /**
+   * Stops the waker when nothing has been watched for a while. Starting it costs more than a wait: a program that
+   * waits for one thing after the other would pay for it each time.
+   */
+  #stopSoon(): void {
+    this.#stopTimer ??= setTimeout(() => {
+      this.#stopTimer = undefined
+      if (this.#watches.size === 0) this.#waker.stop()
+    }, idleBeforeStopMs)
   }
 
   #control(operation: number, fd: number, watches: readonly Watch[]): void {

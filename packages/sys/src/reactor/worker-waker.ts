@@ -41,6 +41,7 @@ export class WorkerWaker implements Waker {
   }
 
   start(): void {
+    if (this.#started) return
     this.#started = true
     this.#worker.ref()
     if (!this.#waiting) this.#wait()
