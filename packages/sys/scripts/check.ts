@@ -2,15 +2,15 @@
  * Compares the committed tables with the headers of this machine.
  *
  * It asks the compiler for what is committed, by other questions than those that made the tables: values by
- * name, sizes and offsets by sizeof and offsetof. Headers that are newer may have more constants, and structs
- * that grew at the end; older ones may lack names. Neither may say anything else of a name.
+ * name, sizes and offsets by sizeof and offsetof. Headers that are newer may have more constants, greater bounds
+ * (`IFLA_MAX`) and structs that grew at the end; older ones the reverse. Neither may say anything else of a name.
  */
 
 import { evaluate } from './evaluate.ts'
 import type { Architecture, Toolchain } from './headers.ts'
 import { typeName, layoutName, type Field, type Layout } from './layouts.ts'
 import { extraConstants, kernelStructs, libcStructs, namedLayouts } from './selection.ts'
-import { withToolchains, type PerArchitecture } from './tables.ts'
+import { versionOf, withToolchains, type PerArchitecture } from './tables.ts'
 
 /** The tables as committed, for both architectures. */
 export interface Committed {
@@ -27,40 +27,40 @@ export interface Committed {
 export interface CheckResult {
   /** Each is a fault: a committed value that the headers contradict. */
   readonly differences: string[]
-  /** Names that these headers lack although they are not older, or have in a harmlessly other way. */
+  /** What headers of another version may say: a name that they lack, a bound that grew. */
   readonly notes: string[]
   /** How many values, sizes and offsets were compared. */
   readonly compared: number
 }
 
-/** Bounds and unions of all flags: these grow with the kernel. */
+/** Bounds, versions and unions of all flags: these grow with the kernel. */
 const growing =
-  /(_MAX|_LAST|_LAST_CAP|_SUPPORTED|_ALL|_MASK|_CNT|_COUNT|_NUM|_VERSION|_SIZE|_BITS|_FEATURES|_IOCTLS|_EVENTS|_FLAGS)$/
+  /(^|_)MAX(_|$)|^NSIG|(_LAST|_LAST_CAP|_SUPPORTED|_ALL|_MASK|_CNT|_COUNT|_NUM|_SIZE|_BITS|_FEATURES|_EVENTS|_FLAGS)$|_VERSION(_|$)|_IOCTLS(_|$)/
 
 class Comparison {
   readonly differences: string[] = []
   readonly notes: string[] = []
   compared = 0
-  readonly #newer: boolean
-  readonly #same: boolean
+  /** Below zero when this machine's headers are older than the committed tables, above when newer. */
+  readonly #age: number
 
   constructor(committed: number, present: number) {
-    this.#newer = present > committed
-    this.#same = present === committed
+    this.#age = Math.sign(present - committed)
   }
 
   /** `present` is undefined when the headers lack the name. */
   value(what: string, committed: bigint, present: bigint | undefined, mayGrow: boolean): void {
     if (present === undefined) {
       const text = `${what} is ${committed}, the headers of this machine lack it`
-      if (this.#same) this.differences.push(text)
+      if (this.#age === 0) this.differences.push(text)
       else this.notes.push(text)
       return
     }
     this.compared++
     if (present === committed) return
     const text = `${what} is ${committed}, the headers of this machine say ${present}`
-    if (this.#newer && mayGrow && present > committed) this.notes.push(text)
+    const grew = present > committed ? 1 : -1
+    if (mayGrow && grew === this.#age) this.notes.push(text)
     else this.differences.push(text)
   }
 }
@@ -70,7 +70,7 @@ interface Question {
   readonly label: string
   readonly expression: string
   readonly value: bigint
-  /** Newer headers may say more. */
+  /** Newer headers may say more, older ones less. */
   readonly mayGrow: boolean
   /** A compiler that refuses the question says nothing against the tables: it is about a struct, not an integer. */
   readonly optional?: boolean
@@ -183,8 +183,7 @@ function questionsOn(architecture: Architecture, committed: Committed): Question
  */
 export function check(committed: Committed): CheckResult {
   return withToolchains((kernel, libc) => {
-    const version = evaluate(kernel.x64, ['LINUX_VERSION_CODE']).get('LINUX_VERSION_CODE')
-    const result = new Comparison(committed.version, Number(version))
+    const result = new Comparison(committed.version, versionOf(kernel.x64))
     for (const architecture of ['x64', 'arm64'] as const) {
       ask(result, kernel[architecture], libc, questionsOn(architecture, committed))
     }

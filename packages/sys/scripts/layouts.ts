@@ -41,6 +41,9 @@ function scalarOf(type: BtfType, alias: string): FieldType | undefined {
   return `${signed ? 's' : 'u'}${type.size * 8}` as FieldType
 }
 
+/** Room that the kernel keeps for later: no field of ours, for a newer kernel moves, splits and renames it. */
+const reserved = /(^|_)(padding|pad|spare|resvd?|reserved|unused)_?\d*$/
+
 /** Lists the members with nested structs written out: `sq_off.head`. Anonymous members get no prefix, as in C. */
 function flatten(
   types: readonly BtfType[],
@@ -53,7 +56,7 @@ function flatten(
   if (type.kind !== 'struct' && type.kind !== 'union') return
   for (const member of type.members) {
     // Bit fields have no address: whoever needs them takes the bytes.
-    if (member.bits > 0) continue
+    if (member.bits > 0 || reserved.test(member.name)) continue
     const name = `${prefix}${member.name}`
     const offset = base + member.offset
     let inner = resolve(types, member.type)

@@ -310,7 +310,6 @@ export const kernelStructs: readonly string[] = [
   'mount_attr',
   'clone_args',
   'sched_attr',
-  'sched_param',
   'rlimit',
   'rlimit64',
   'rusage',
@@ -512,7 +511,14 @@ export const kernelStructs: readonly string[] = [
 ]
 
 /** Structs that only the C library's headers have; same layout on both architectures (both are LP64). */
-export const libcStructs: readonly string[] = ['msghdr', 'mmsghdr', 'cmsghdr', 'ucred', 'linger']
+export const libcStructs: readonly string[] = [
+  'msghdr',
+  'mmsghdr',
+  'cmsghdr',
+  'ucred',
+  'linger',
+  'sched_param',
+]
 
 /** A scalar of the layout tables. `be16` to `be64` are big-endian: the kernel's `__be16` … types. */
 export type FieldType =

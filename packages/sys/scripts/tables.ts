@@ -137,10 +137,15 @@ function collectErrors(libc: Toolchain, constants: readonly Constant[]): ErrorNu
   })
 }
 
+/** LINUX_VERSION_CODE of the headers that a toolchain sees. */
+export const versionOf = (toolchain: Toolchain): number =>
+  Number(evaluate(toolchain, ['LINUX_VERSION_CODE']).get('LINUX_VERSION_CODE'))
+
+/** Asks the compilers for everything that is selected. Needs gcc 12 or newer, for its type information. */
 export function collectTables(): Tables {
   return withToolchains((kernel, libc) => {
     const constants = new Map<string, Constant>()
-    const version = Number(evaluate(kernel.x64, ['LINUX_VERSION_CODE']).get('LINUX_VERSION_CODE'))
+    const version = versionOf(kernel.x64)
     const syscalls = { x64: new Map<string, number>(), arm64: new Map<string, number>() }
     for (const architecture of architectures) {
       const toolchain = kernel[architecture]

@@ -203,7 +203,7 @@ describe('StructView', () => {
   test('fields have the types of their layout', () => {
     const struct = alloc(structs.io_uring_params)
     expectTypeOf(struct.get('sq_off.head')).toEqualTypeOf<number>()
-    expectTypeOf(struct.get('resv')).toEqualTypeOf<number[]>()
+    expectTypeOf(alloc(structs.dm_ioctl).get('version')).toEqualTypeOf<number[]>()
     expectTypeOf(alloc(structs.clone_args).get('flags')).toEqualTypeOf<bigint>()
     expectTypeOf(alloc(structs.sockaddr_un).get('sun_path')).toEqualTypeOf<Uint8Array<ArrayBuffer>>()
     expectTypeOf(alloc(structs.epoll_event).get('data')).toEqualTypeOf<bigint>()

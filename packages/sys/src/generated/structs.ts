@@ -13,7 +13,6 @@ const stat_x64 = {
     st_mode: ['u32', 24],
     st_uid: ['u32', 28],
     st_gid: ['u32', 32],
-    __pad0: ['u32', 36],
     st_rdev: ['u64', 40],
     st_size: ['s64', 48],
     st_blksize: ['s64', 56],
@@ -24,7 +23,6 @@ const stat_x64 = {
     st_mtime_nsec: ['u64', 96],
     st_ctime: ['u64', 104],
     st_ctime_nsec: ['u64', 112],
-    __unused: ['s64', 120, 3],
   },
 } as const
 
@@ -38,10 +36,8 @@ const stat_arm64 = {
     st_uid: ['u32', 24],
     st_gid: ['u32', 28],
     st_rdev: ['u64', 32],
-    __pad1: ['u64', 40],
     st_size: ['s64', 48],
     st_blksize: ['s32', 56],
-    __pad2: ['s32', 60],
     st_blocks: ['s64', 64],
     st_atime: ['s64', 72],
     st_atime_nsec: ['u64', 80],
@@ -49,8 +45,6 @@ const stat_arm64 = {
     st_mtime_nsec: ['u64', 96],
     st_ctime: ['s64', 104],
     st_ctime_nsec: ['u64', 112],
-    __unused4: ['u32', 120],
-    __unused5: ['u32', 124],
   },
 } as const
 
@@ -73,7 +67,6 @@ export const statfs = {
     f_namelen: ['s64', 64],
     f_frsize: ['s64', 72],
     f_flags: ['s64', 80],
-    f_spare: ['s64', 88, 4],
   },
 } as const
 
@@ -88,23 +81,18 @@ export const statx = {
     stx_uid: ['u32', 20],
     stx_gid: ['u32', 24],
     stx_mode: ['u16', 28],
-    __spare0: ['u16', 30, 1],
     stx_ino: ['u64', 32],
     stx_size: ['u64', 40],
     stx_blocks: ['u64', 48],
     stx_attributes_mask: ['u64', 56],
     'stx_atime.tv_sec': ['s64', 64],
     'stx_atime.tv_nsec': ['u32', 72],
-    'stx_atime.__reserved': ['s32', 76],
     'stx_btime.tv_sec': ['s64', 80],
     'stx_btime.tv_nsec': ['u32', 88],
-    'stx_btime.__reserved': ['s32', 92],
     'stx_ctime.tv_sec': ['s64', 96],
     'stx_ctime.tv_nsec': ['u32', 104],
-    'stx_ctime.__reserved': ['s32', 108],
     'stx_mtime.tv_sec': ['s64', 112],
     'stx_mtime.tv_nsec': ['u32', 120],
-    'stx_mtime.__reserved': ['s32', 124],
     stx_rdev_major: ['u32', 128],
     stx_rdev_minor: ['u32', 132],
     stx_dev_major: ['u32', 136],
@@ -112,7 +100,6 @@ export const statx = {
     stx_mnt_id: ['u64', 144],
     stx_dio_mem_align: ['u32', 152],
     stx_dio_offset_align: ['u32', 156],
-    __spare3: ['u64', 160, 12],
   },
 } as const
 
@@ -122,7 +109,6 @@ export const statx_timestamp = {
   fields: {
     tv_sec: ['s64', 0],
     tv_nsec: ['u32', 8],
-    __reserved: ['s32', 12],
   },
 } as const
 
@@ -187,7 +173,6 @@ export const fanotify_event_metadata = {
   fields: {
     event_len: ['u32', 0],
     vers: ['u8', 4],
-    reserved: ['u8', 5],
     metadata_len: ['u16', 6],
     mask: ['u64', 8],
     fd: ['s32', 16],
@@ -200,7 +185,6 @@ export const fanotify_event_info_header = {
   size: 4,
   fields: {
     info_type: ['u8', 0],
-    pad: ['u8', 1],
     len: ['u16', 2],
   },
 } as const
@@ -210,7 +194,6 @@ export const fanotify_event_info_fid = {
   size: 12,
   fields: {
     'hdr.info_type': ['u8', 0],
-    'hdr.pad': ['u8', 1],
     'hdr.len': ['u16', 2],
     'fsid.val': ['s32', 4, 2],
     handle: ['u8', 12, 0],
@@ -222,7 +205,6 @@ export const fanotify_event_info_pidfd = {
   size: 8,
   fields: {
     'hdr.info_type': ['u8', 0],
-    'hdr.pad': ['u8', 1],
     'hdr.len': ['u16', 2],
     pidfd: ['s32', 4],
   },
@@ -246,7 +228,6 @@ export const fiemap = {
     fm_flags: ['u32', 16],
     fm_mapped_extents: ['u32', 20],
     fm_extent_count: ['u32', 24],
-    fm_reserved: ['u32', 28],
     fm_extents: ['u8', 32, 0],
   },
 } as const
@@ -258,9 +239,7 @@ export const fiemap_extent = {
     fe_logical: ['u64', 0],
     fe_physical: ['u64', 8],
     fe_length: ['u64', 16],
-    fe_reserved64: ['u64', 24, 2],
     fe_flags: ['u32', 40],
-    fe_reserved: ['u32', 44, 3],
   },
 } as const
 
@@ -294,7 +273,6 @@ export const fsxattr = {
     fsx_nextents: ['u32', 8],
     fsx_projid: ['u32', 12],
     fsx_cowextsize: ['u32', 16],
-    fsx_pad: ['u8', 20, 8],
   },
 } as const
 
@@ -305,8 +283,6 @@ export const file_dedupe_range = {
     src_offset: ['u64', 0],
     src_length: ['u64', 8],
     dest_count: ['u16', 16],
-    reserved1: ['u16', 18],
-    reserved2: ['u32', 20],
     info: ['u8', 24, 0],
   },
 } as const
@@ -365,9 +341,7 @@ export const fsverity_enable_arg = {
     salt_size: ['u32', 12],
     salt_ptr: ['u64', 16],
     sig_size: ['u32', 24],
-    __reserved1: ['u32', 28],
     sig_ptr: ['u64', 32],
-    __reserved2: ['u64', 40, 11],
   },
 } as const
 
@@ -404,7 +378,6 @@ export const iocb = {
     aio_buf: ['u64', 24],
     aio_nbytes: ['u64', 32],
     aio_offset: ['s64', 40],
-    aio_reserved2: ['u64', 48],
     aio_flags: ['u32', 56],
     aio_resfd: ['u32', 60],
   },
@@ -464,14 +437,6 @@ export const sched_attr = {
     sched_period: ['u64', 40],
     sched_util_min: ['u32', 48],
     sched_util_max: ['u32', 52],
-  },
-} as const
-
-/** `struct sched_param`, 4 bytes. */
-export const sched_param = {
-  size: 4,
-  fields: {
-    sched_priority: ['s32', 0],
   },
 } as const
 
@@ -563,7 +528,6 @@ export const ptrace_syscall_info = {
   size: 88,
   fields: {
     op: ['u8', 0],
-    pad: ['u8', 1, 3],
     arch: ['u32', 4],
     instruction_pointer: ['u64', 8],
     stack_pointer: ['u64', 16],
@@ -629,11 +593,9 @@ export const signalfd_siginfo = {
     ssi_stime: ['u64', 64],
     ssi_addr: ['u64', 72],
     ssi_addr_lsb: ['u16', 80],
-    __pad2: ['u16', 82],
     ssi_syscall: ['s32', 84],
     ssi_call_addr: ['u64', 88],
     ssi_arch: ['u32', 96],
-    __pad: ['u8', 100, 28],
   },
 } as const
 
@@ -644,7 +606,6 @@ export const futex_waitv = {
     val: ['u64', 0],
     uaddr: ['u64', 8],
     flags: ['u32', 16],
-    __reserved: ['u32', 20],
   },
 } as const
 
@@ -825,7 +786,6 @@ export const io_uring_sqe = {
     off: ['u64', 8],
     addr2: ['u64', 8],
     cmd_op: ['u32', 8],
-    __pad1: ['u32', 12],
     addr: ['u64', 16],
     splice_off_in: ['u64', 16],
     len: ['u32', 24],
@@ -855,9 +815,7 @@ export const io_uring_sqe = {
     splice_fd_in: ['s32', 44],
     file_index: ['u32', 44],
     addr_len: ['u16', 44],
-    __pad3: ['u16', 46, 1],
     addr3: ['u64', 48],
-    __pad2: ['u64', 56, 1],
     cmd: ['u8', 48, 0],
   },
 } as const
@@ -884,8 +842,6 @@ export const io_sqring_offsets = {
     flags: ['u32', 16],
     dropped: ['u32', 20],
     array: ['u32', 24],
-    resv1: ['u32', 28],
-    resv2: ['u64', 32],
   },
 } as const
 
@@ -900,8 +856,6 @@ export const io_cqring_offsets = {
     overflow: ['u32', 16],
     cqes: ['u32', 20],
     flags: ['u32', 24],
-    resv1: ['u32', 28],
-    resv2: ['u64', 32],
   },
 } as const
 
@@ -916,7 +870,6 @@ export const io_uring_params = {
     sq_thread_idle: ['u32', 16],
     features: ['u32', 20],
     wq_fd: ['u32', 24],
-    resv: ['u32', 28, 3],
     'sq_off.head': ['u32', 40],
     'sq_off.tail': ['u32', 44],
     'sq_off.ring_mask': ['u32', 48],
@@ -924,8 +877,6 @@ export const io_uring_params = {
     'sq_off.flags': ['u32', 56],
     'sq_off.dropped': ['u32', 60],
     'sq_off.array': ['u32', 64],
-    'sq_off.resv1': ['u32', 68],
-    'sq_off.resv2': ['u64', 72],
     'cq_off.head': ['u32', 80],
     'cq_off.tail': ['u32', 84],
     'cq_off.ring_mask': ['u32', 88],
@@ -933,8 +884,6 @@ export const io_uring_params = {
     'cq_off.overflow': ['u32', 96],
     'cq_off.cqes': ['u32', 100],
     'cq_off.flags': ['u32', 104],
-    'cq_off.resv1': ['u32', 108],
-    'cq_off.resv2': ['u64', 112],
   },
 } as const
 
@@ -943,7 +892,6 @@ export const io_uring_files_update = {
   size: 16,
   fields: {
     offset: ['u32', 0],
-    resv: ['u32', 4],
     fds: ['u64', 8],
   },
 } as const
@@ -954,7 +902,6 @@ export const io_uring_rsrc_register = {
   fields: {
     nr: ['u32', 0],
     flags: ['u32', 4],
-    resv2: ['u64', 8],
     data: ['u64', 16],
     tags: ['u64', 24],
   },
@@ -965,7 +912,6 @@ export const io_uring_rsrc_update = {
   size: 16,
   fields: {
     offset: ['u32', 0],
-    resv: ['u32', 4],
     data: ['u64', 8],
   },
 } as const
@@ -975,11 +921,9 @@ export const io_uring_rsrc_update2 = {
   size: 32,
   fields: {
     offset: ['u32', 0],
-    resv: ['u32', 4],
     data: ['u64', 8],
     tags: ['u64', 16],
     nr: ['u32', 24],
-    resv2: ['u32', 28],
   },
 } as const
 
@@ -989,8 +933,6 @@ export const io_uring_probe = {
   fields: {
     last_op: ['u8', 0],
     ops_len: ['u8', 1],
-    resv: ['u16', 2],
-    resv2: ['u32', 4, 3],
     ops: ['u8', 16, 0],
   },
 } as const
@@ -1000,9 +942,7 @@ export const io_uring_probe_op = {
   size: 8,
   fields: {
     op: ['u8', 0],
-    resv: ['u8', 1],
     flags: ['u16', 2],
-    resv2: ['u32', 4],
   },
 } as const
 
@@ -1014,8 +954,6 @@ export const io_uring_restriction = {
     register_op: ['u8', 2],
     sqe_op: ['u8', 2],
     sqe_flags: ['u8', 2],
-    resv: ['u8', 3],
-    resv2: ['u32', 4, 3],
   },
 } as const
 
@@ -1026,7 +964,6 @@ export const io_uring_buf = {
     addr: ['u64', 0],
     len: ['u32', 8],
     bid: ['u16', 12],
-    resv: ['u16', 14],
   },
 } as const
 
@@ -1034,9 +971,6 @@ export const io_uring_buf = {
 export const io_uring_buf_ring = {
   size: 16,
   fields: {
-    resv1: ['u64', 0],
-    resv2: ['u32', 8],
-    resv3: ['u16', 12],
     tail: ['u16', 14],
     bufs: ['u8', 0, 0],
   },
@@ -1049,8 +983,6 @@ export const io_uring_buf_reg = {
     ring_addr: ['u64', 0],
     ring_entries: ['u32', 8],
     bgid: ['u16', 12],
-    pad: ['u16', 14],
-    resv: ['u64', 16, 3],
   },
 } as const
 
@@ -1060,7 +992,6 @@ export const io_uring_getevents_arg = {
   fields: {
     sigmask: ['u64', 0],
     sigmask_sz: ['u32', 8],
-    pad: ['u32', 12],
     ts: ['u64', 16],
   },
 } as const
@@ -1074,7 +1005,6 @@ export const io_uring_sync_cancel_reg = {
     flags: ['u32', 12],
     'timeout.tv_sec': ['s64', 16],
     'timeout.tv_nsec': ['s64', 24],
-    pad: ['u64', 32, 4],
   },
 } as const
 
@@ -1118,9 +1048,7 @@ export const perf_event_attr = {
     sample_regs_intr: ['u64', 96],
     aux_watermark: ['u32', 104],
     sample_max_stack: ['u16', 108],
-    __reserved_2: ['u16', 110],
     aux_sample_size: ['u32', 112],
-    __reserved_3: ['u32', 116],
     sig_data: ['u64', 120],
   },
 } as const
@@ -1143,7 +1071,6 @@ export const mq_attr = {
     mq_maxmsg: ['s64', 8],
     mq_msgsize: ['s64', 16],
     mq_curmsgs: ['s64', 24],
-    __reserved: ['s64', 32, 4],
   },
 } as const
 
@@ -1183,7 +1110,6 @@ export const sysinfo = {
     totalswap: ['u64', 64],
     freeswap: ['u64', 72],
     procs: ['u16', 80],
-    pad: ['u16', 82],
     totalhigh: ['u64', 88],
     freehigh: ['u64', 96],
     mem_unit: ['u32', 104],
@@ -1547,7 +1473,6 @@ export const keyctl_pkey_query = {
     max_sig_size: ['u16', 10],
     max_enc_size: ['u16', 12],
     max_dec_size: ['u16', 14],
-    __spare: ['u32', 16, 10],
   },
 } as const
 
@@ -1559,7 +1484,6 @@ export const keyctl_pkey_params = {
     in_len: ['u32', 4],
     out_len: ['u32', 8],
     in2_len: ['u32', 8],
-    __spare: ['u32', 12, 7],
   },
 } as const
 
@@ -1589,9 +1513,6 @@ export const uffd_msg = {
   size: 32,
   fields: {
     event: ['u8', 0],
-    reserved1: ['u8', 1],
-    reserved2: ['u16', 2],
-    reserved3: ['u32', 4],
     'arg.pagefault.flags': ['u64', 8],
     'arg.pagefault.address': ['u64', 16],
     'arg.pagefault.feat.ptid': ['u32', 24],
@@ -1601,9 +1522,6 @@ export const uffd_msg = {
     'arg.remap.len': ['u64', 24],
     'arg.remove.start': ['u64', 8],
     'arg.remove.end': ['u64', 16],
-    'arg.reserved.reserved1': ['u64', 8],
-    'arg.reserved.reserved2': ['u64', 16],
-    'arg.reserved.reserved3': ['u64', 24],
   },
 } as const
 
@@ -1839,7 +1757,6 @@ export const loop_config = {
     'info.lo_crypt_name': ['u8', 128, 64],
     'info.lo_encrypt_key': ['u8', 192, 32],
     'info.lo_init': ['u64', 224, 2],
-    __reserved: ['u64', 240, 8],
   },
 } as const
 
@@ -1854,7 +1771,6 @@ export const dm_ioctl = {
     open_count: ['s32', 24],
     flags: ['u32', 28],
     event_nr: ['u32', 32],
-    padding: ['u32', 36],
     dev: ['u64', 40],
     name: ['u8', 48, 128],
     uuid: ['u8', 176, 129],
@@ -1879,7 +1795,6 @@ export const dm_target_deps = {
   size: 8,
   fields: {
     count: ['u32', 0],
-    padding: ['u32', 4],
     dev: ['u64', 8, 0],
   },
 } as const
@@ -2051,7 +1966,6 @@ export const sockaddr_in = {
     sin_family: ['u16', 0],
     sin_port: ['be16', 2],
     'sin_addr.s_addr': ['be32', 4],
-    __pad: ['u8', 8, 8],
   },
 } as const
 
@@ -2072,7 +1986,6 @@ export const sockaddr_nl = {
   size: 12,
   fields: {
     nl_family: ['u16', 0],
-    nl_pad: ['u16', 2],
     nl_pid: ['u32', 4],
     nl_groups: ['u32', 8],
   },
@@ -2097,7 +2010,6 @@ export const sockaddr_vm = {
   size: 16,
   fields: {
     svm_family: ['u16', 0],
-    svm_reserved1: ['u16', 2],
     svm_port: ['u32', 4],
     svm_cid: ['u32', 8],
     svm_flags: ['u8', 12],
@@ -2217,7 +2129,6 @@ export const in6_flowlabel_req = {
     flr_flags: ['u16', 22],
     flr_expires: ['u16', 24],
     flr_linger: ['u16', 26],
-    __flr_pad: ['u32', 28],
   },
 } as const
 
@@ -2298,12 +2209,10 @@ export const sock_extended_err = {
     ee_origin: ['u8', 4],
     ee_type: ['u8', 5],
     ee_code: ['u8', 6],
-    ee_pad: ['u8', 7],
     ee_info: ['u32', 8],
     ee_data: ['u32', 12],
     'ee_rfc4884.len': ['u16', 12],
     'ee_rfc4884.flags': ['u8', 14],
-    'ee_rfc4884.reserved': ['u8', 15],
   },
 } as const
 
@@ -2471,9 +2380,7 @@ export const icmphdr = {
     'un.echo.id': ['be16', 4],
     'un.echo.sequence': ['be16', 6],
     'un.gateway': ['be32', 4],
-    'un.frag.__unused': ['be16', 4],
     'un.frag.mtu': ['be16', 6],
-    'un.reserved': ['u8', 4, 4],
   },
 } as const
 
@@ -2588,7 +2495,6 @@ export const arpreq = {
 export const rtentry = {
   size: 120,
   fields: {
-    rt_pad1: ['u64', 0],
     'rt_dst.sa_family': ['u16', 8],
     'rt_dst.sa_data': ['u8', 10, 14],
     'rt_gateway.sa_family': ['u16', 24],
@@ -2596,9 +2502,6 @@ export const rtentry = {
     'rt_genmask.sa_family': ['u16', 40],
     'rt_genmask.sa_data': ['u8', 42, 14],
     rt_flags: ['u16', 56],
-    rt_pad2: ['s16', 58],
-    rt_pad3: ['u64', 64],
-    rt_pad4: ['ptr', 72],
     rt_metric: ['s16', 80],
     rt_dev: ['ptr', 88],
     rt_mtu: ['u64', 96],
@@ -2623,7 +2526,6 @@ export const can_frame = {
     can_id: ['u32', 0],
     len: ['u8', 4],
     can_dlc: ['u8', 4],
-    __pad: ['u8', 5],
     __res0: ['u8', 6],
     len8_dlc: ['u8', 7],
     data: ['u8', 8, 8],
@@ -2698,7 +2600,6 @@ export const genlmsghdr = {
   fields: {
     cmd: ['u8', 0],
     version: ['u8', 1],
-    reserved: ['u16', 2],
   },
 } as const
 
@@ -2724,7 +2625,6 @@ export const ifinfomsg = {
   size: 16,
   fields: {
     ifi_family: ['u8', 0],
-    __ifi_pad: ['u8', 1],
     ifi_type: ['u16', 2],
     ifi_index: ['s32', 4],
     ifi_flags: ['u32', 8],
@@ -2802,8 +2702,6 @@ export const ndmsg = {
   size: 12,
   fields: {
     ndm_family: ['u8', 0],
-    ndm_pad1: ['u8', 1],
-    ndm_pad2: ['u16', 2],
     ndm_ifindex: ['s32', 4],
     ndm_state: ['u16', 8],
     ndm_flags: ['u8', 10],
@@ -2827,8 +2725,6 @@ export const ndtmsg = {
   size: 4,
   fields: {
     ndtm_family: ['u8', 0],
-    ndtm_pad1: ['u8', 1],
-    ndtm_pad2: ['u16', 2],
   },
 } as const
 
@@ -2960,7 +2856,6 @@ export const nhmsg = {
     nh_family: ['u8', 0],
     nh_scope: ['u8', 1],
     nh_protocol: ['u8', 2],
-    resvd: ['u8', 3],
     nh_flags: ['u32', 4],
   },
 } as const
@@ -2972,7 +2867,6 @@ export const nexthop_grp = {
     id: ['u32', 0],
     weight: ['u8', 4],
     weight_high: ['u8', 5],
-    resvd2: ['u16', 6],
   },
 } as const
 
@@ -2981,8 +2875,6 @@ export const tcmsg = {
   size: 20,
   fields: {
     tcm_family: ['u8', 0],
-    tcm__pad1: ['u8', 1],
-    tcm__pad2: ['u16', 2],
     tcm_ifindex: ['s32', 4],
     tcm_handle: ['u32', 8],
     tcm_parent: ['u32', 12],
@@ -2995,8 +2887,6 @@ export const tcamsg = {
   size: 4,
   fields: {
     tca_family: ['u8', 0],
-    tca__pad1: ['u8', 1],
-    tca__pad2: ['u16', 2],
   },
 } as const
 
@@ -3013,13 +2903,10 @@ export const prefixmsg = {
   size: 12,
   fields: {
     prefix_family: ['u8', 0],
-    prefix_pad1: ['u8', 1],
-    prefix_pad2: ['u16', 2],
     prefix_ifindex: ['s32', 4],
     prefix_type: ['u8', 8],
     prefix_len: ['u8', 9],
     prefix_flags: ['u8', 10],
-    prefix_pad3: ['u8', 11],
   },
 } as const
 
@@ -3037,13 +2924,10 @@ export const nduseroptmsg = {
   size: 16,
   fields: {
     nduseropt_family: ['u8', 0],
-    nduseropt_pad1: ['u8', 1],
     nduseropt_opts_len: ['u16', 2],
     nduseropt_ifindex: ['s32', 4],
     nduseropt_icmp_type: ['u8', 8],
     nduseropt_icmp_code: ['u8', 9],
-    nduseropt_pad2: ['u16', 10],
-    nduseropt_pad3: ['u32', 12],
   },
 } as const
 
@@ -3052,8 +2936,6 @@ export const if_stats_msg = {
   size: 12,
   fields: {
     family: ['u8', 0],
-    pad1: ['u8', 1],
-    pad2: ['u16', 2],
     ifindex: ['u32', 4],
     filter_mask: ['u32', 8],
   },
@@ -3099,7 +2981,6 @@ export const inet_diag_req_v2 = {
     sdiag_family: ['u8', 0],
     sdiag_protocol: ['u8', 1],
     idiag_ext: ['u8', 2],
-    pad: ['u8', 3],
     idiag_states: ['u32', 4],
     'id.idiag_sport': ['be16', 8],
     'id.idiag_dport': ['be16', 10],
@@ -3151,7 +3032,6 @@ export const unix_diag_req = {
   fields: {
     sdiag_family: ['u8', 0],
     sdiag_protocol: ['u8', 1],
-    pad: ['u16', 2],
     udiag_states: ['u32', 4],
     udiag_ino: ['u32', 8],
     udiag_show: ['u32', 12],
@@ -3166,7 +3046,6 @@ export const unix_diag_msg = {
     udiag_family: ['u8', 0],
     udiag_type: ['u8', 1],
     udiag_state: ['u8', 2],
-    pad: ['u8', 3],
     udiag_ino: ['u32', 4],
     udiag_cookie: ['u32', 8, 2],
   },
@@ -3277,6 +3156,14 @@ export const linger = {
   fields: {
     l_onoff: ['s32', 0],
     l_linger: ['s32', 4],
+  },
+} as const
+
+/** `struct sched_param`, 4 bytes. */
+export const sched_param = {
+  size: 4,
+  fields: {
+    sched_priority: ['s32', 0],
   },
 } as const
 
