@@ -52,7 +52,12 @@ const raw = {
  * ```
  */
 export function openat(dirfd: AsFd, path: string, flags: number, mode = 0): OwnedFd {
-  const result = raw.openat(dirfdNumber(dirfd), cString(path), u32(flags, 'flags') | O_CLOEXEC, u32(mode, 'mode'))
+  const result = raw.openat(
+    dirfdNumber(dirfd),
+    cString(path),
+    u32(flags, 'flags') | O_CLOEXEC,
+    u32(mode, 'mode'),
+  )
   return new OwnedFd(check(result, 'openat', path))
 }
 
@@ -134,7 +139,11 @@ export function renameat2(olddirfd: AsFd, oldpath: string, newdirfd: AsFd, newpa
  * @see https://man7.org/linux/man-pages/man2/symlink.2.html
  */
 export function symlinkat(target: string, newdirfd: AsFd, linkpath: string): void {
-  const result = raw.symlinkat(cString(target, 'target'), dirfdNumber(newdirfd), cString(linkpath, 'linkpath'))
+  const result = raw.symlinkat(
+    cString(target, 'target'),
+    dirfdNumber(newdirfd),
+    cString(linkpath, 'linkpath'),
+  )
   check(result, 'symlinkat', linkpath)
 }
 
@@ -324,7 +333,7 @@ export function* getdents64(fd: AsFd): Generator<DirectoryEntry, void, void> {
   for (;;) {
     const size = check(raw.getdents64(fdNumber(fd), buffer, buffer.length), 'getdents64')
     if (size === 0) return
-    for (let at = 0; at < size; ) {
+    for (let at = 0; at < size;) {
       // struct linux_dirent64 (include/linux/dirent.h): u64 ino, s64 off, u16 reclen, u8 type, name.
       const recordLength = data.getUint16(at + 16, true)
       const d_name = fromCString(buffer.subarray(at + 19, at + recordLength))

@@ -54,7 +54,7 @@ export function write(fd: AsFd, buffer: Uint8Array): number {
  * @throws {@link SysError} as {@link write}; some of the bytes may have been written
  */
 export function writeAll(fd: AsFd, buffer: Uint8Array): void {
-  for (let done = 0; done < buffer.length; ) done += write(fd, buffer.subarray(done))
+  for (let done = 0; done < buffer.length;) done += write(fd, buffer.subarray(done))
 }
 
 /**

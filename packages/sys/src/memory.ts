@@ -50,7 +50,8 @@ export function mmap(options: MmapOptions): Mapping {
   const { lengthBytes, prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS } = options
   const MAP_FIXED_ANY = 0x10 | 0x100000 // MAP_FIXED, MAP_FIXED_NOREPLACE
   if ((flags & MAP_FIXED_ANY) !== 0) throw new RangeError('mmap: a fixed address is not possible here')
-  if (!Number.isSafeInteger(lengthBytes) || lengthBytes <= 0) throw new RangeError(`lengthBytes: ${lengthBytes}`)
+  if (!Number.isSafeInteger(lengthBytes) || lengthBytes <= 0)
+    throw new RangeError(`lengthBytes: ${lengthBytes}`)
   const fd = options.fd === undefined ? -1 : fdNumber(options.fd)
   const offset = s64(options.offsetBytes ?? 0, 'offsetBytes')
   const result = raw.mmap(null, lengthBytes, u32(prot, 'prot'), u32(flags, 'flags'), fd, offset)

@@ -150,7 +150,10 @@ export function waitid(options: WaitidOptions): WaitResult | null {
   const id = options.idtype === P_PIDFD ? fdNumber(options.id as AsFd) : u32(Number(options.id ?? 0), 'id')
   siginfo[siginfoWords.signo] = 0
   siginfo[siginfoWords.pid] = 0
-  check(raw.waitid(u32(options.idtype, 'idtype'), id, siginfo, u32(options.options, 'options'), null), 'waitid')
+  check(
+    raw.waitid(u32(options.idtype, 'idtype'), id, siginfo, u32(options.options, 'options'), null),
+    'waitid',
+  )
   const field = (name: keyof typeof siginfoWords): number => siginfo[siginfoWords[name]] ?? 0
   if (field('signo') === 0) return null
   return { pid: field('pid'), uid: field('uid'), code: field('code'), status: field('status') }

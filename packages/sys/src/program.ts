@@ -2,7 +2,7 @@
 // between clone and exec (`spawn`), or as a whole static executable (`bootStub`).
 import { errnoNumber, isError } from './errno.ts'
 import { type Architecture, currentArchitecture, type SyscallName, syscallNumber } from './raw.ts'
-import { rowSizeBytes, rowWords } from './program/interpreter.ts'
+import { interpreters, loadRowAddress, rowSizeBytes, rowWords } from './program/interpreter.ts'
 
 /**
  * What a step's argument can be: an integer; null for a null pointer; a string or bytes, which become constant
@@ -69,6 +69,14 @@ export interface CompileOptions {
   architecture?: Architecture
   /** The address at which the bytes will lie. A multiple of 8. */
   address: number
+}
+
+/** A program with its own interpreter: what a static executable is made of. */
+export interface StandaloneProgram {
+  /** Position-independent machine code that starts at its first byte; to be mapped readable and executable. */
+  code: Uint8Array
+  /** The rows and constants for the address that was asked for; to be mapped readable and writable. */
+  data: Uint8Array
 }
 
 /** A step that failed and ended its program. */
@@ -154,6 +162,21 @@ export class Program {
     return output.subarray(0, roundUp8(writer.cursor))
   }
 
+  /**
+   * The program as code and data that need nothing else: see `writeStaticElf` of `@pkg/image/elf`.
+   *
+   * The sizes of both depend on neither address.
+   */
+  standalone(options: CompileOptions): StandaloneProgram {
+    const { address, architecture = currentArchitecture() } = options
+    const { code, loopOffset } = interpreters[architecture]
+    const entry = loadRowAddress[architecture](address)
+    return {
+      code: Uint8Array.from([...entry, ...code.subarray(loopOffset)]),
+      data: this.compile({ address, architecture }),
+    }
+  }
+
   /** What each step returned, read from the bytes of a program that has run. 0 for one that was not reached. */
   results(compiled: Uint8Array): number[] {
     const words = new DataView(compiled.buffer, compiled.byteOffset)
@@ -206,7 +229,8 @@ export class Program {
   #onErrorIndex(step: Step): number {
     if (step.onError === undefined) return this.steps.length + 1
     if (step.onError === 'next') return step.index + 1
-    if (step.onError.index === undefined) throw new TypeError(`${step.name} leads to a label that was not placed`)
+    if (step.onError.index === undefined)
+      throw new TypeError(`${step.name} leads to a label that was not placed`)
     return step.onError.index
   }
 }

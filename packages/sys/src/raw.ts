@@ -21,10 +21,7 @@ export { type SyscallName } from './generated/syscalls.ts'
  * console.assert(syscallNumber('getppid', 'arm64') === 173)
  * ```
  */
-export function syscallNumber(
-  name: SyscallName,
-  architecture: Architecture = currentArchitecture(),
-): number {
+export function syscallNumber(name: SyscallName, architecture: Architecture = currentArchitecture()): number {
   const table: Readonly<Record<string, number>> = numbers[architecture]
   const number = Object.hasOwn(table, name) ? table[name] : undefined
   if (number === undefined) throw new TypeError(`${architecture} has no system call named ${name}`)
@@ -52,7 +49,8 @@ export function bind<const T extends readonly ArgumentType[]>(
   ...types: T
 ): NativeFunction<T> {
   let native: AnyNative | undefined
-  const call = (): AnyNative => (native ??= nativeFunction(thunkAddress(syscallNumber(name)), types) as AnyNative)
+  const call = (): AnyNative =>
+    (native ??= nativeFunction(thunkAddress(syscallNumber(name)), types) as AnyNative)
   // One closure per arity: forwarding by rest parameters costs more than the system call's own entry.
   const byArity: readonly AnyNative[] = [
     () => (native ?? call())(),

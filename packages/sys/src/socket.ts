@@ -165,7 +165,14 @@ export interface Received {
 export function recvfrom(fd: AsFd, buffer: Uint8Array, flags: number): Received {
   const storage = addressStorage()
   const { length } = bytes(buffer)
-  const result = raw.recvfrom(fdNumber(fd), buffer, length, u32(flags, 'flags'), storage.bytes, storage.length)
+  const result = raw.recvfrom(
+    fdNumber(fd),
+    buffer,
+    length,
+    u32(flags, 'flags'),
+    storage.bytes,
+    storage.length,
+  )
   return { size: check(result, 'recvfrom'), address: storage.decode() }
 }
 
@@ -177,7 +184,9 @@ export function recvfrom(fd: AsFd, buffer: Uint8Array, flags: number): Received 
  */
 export function setsockopt(fd: AsFd, level: number, name: number, value: number | Uint8Array): void {
   const option =
-    typeof value === 'number' ? new Uint8Array(Int32Array.of(u32(value, 'value')).buffer) : bytes(value, 'value')
+    typeof value === 'number'
+      ? new Uint8Array(Int32Array.of(u32(value, 'value')).buffer)
+      : bytes(value, 'value')
   const result = raw.setsockopt(fdNumber(fd), u32(level, 'level'), u32(name, 'name'), option, option.length)
   check(result, 'setsockopt')
 }

@@ -142,7 +142,8 @@ const possibleNamespaces =
  */
 export function spawn(options: SpawnOptions): Child {
   const namespaces = options.namespaces ?? 0
-  if ((namespaces & ~possibleNamespaces) !== 0) throw new RangeError('spawn: such namespaces are not possible')
+  if ((namespaces & ~possibleNamespaces) !== 0)
+    throw new RangeError('spawn: such namespaces are not possible')
   validateEnvironment(options.env)
   const stdio = openStdio(options)
   try {
@@ -192,7 +193,8 @@ function childFds(options: SpawnOptions, stdio: readonly ChildFd[]): Map<number,
   const fds = new Map<number, ChildFd>(stdio.entries())
   for (const [number, fd] of Object.entries(options.fds ?? {})) {
     const target = Number(number)
-    if (!Number.isInteger(target) || target < 3) throw new RangeError(`fds: not a number above stdio: ${number}`)
+    if (!Number.isInteger(target) || target < 3)
+      throw new RangeError(`fds: not a number above stdio: ${number}`)
     fds.set(target, fdNumber(fd))
   }
   return fds
@@ -200,7 +202,8 @@ function childFds(options: SpawnOptions, stdio: readonly ChildFd[]): Map<number,
 
 function validateEnvironment(env: Readonly<Record<string, string>>): void {
   for (const name of Object.keys(env)) {
-    if (name === '' || name.includes('=')) throw new TypeError(`env: not a variable's name: ${JSON.stringify(name)}`)
+    if (name === '' || name.includes('='))
+      throw new TypeError(`env: not a variable's name: ${JSON.stringify(name)}`)
   }
 }
 
@@ -231,7 +234,11 @@ const arenaSizeBytes = 65_536
 /** clone3 is refused by some container runtimes' seccomp profiles, which answer ENOSYS: then clone. */
 let legacyClone = false
 
-function clone(file: string, options: SpawnOptions, fds: Map<number, ChildFd>): { pid: number; pidfd: OwnedFd } {
+function clone(
+  file: string,
+  options: SpawnOptions,
+  fds: Map<number, ChildFd>,
+): { pid: number; pidfd: OwnedFd } {
   const program = childProgram(file, options, fds, legacyClone)
   if (arena === undefined || program.sizeBytesMax > arena.bytes.length) {
     const lengthBytes = Math.max(arenaSizeBytes, program.sizeBytesMax)

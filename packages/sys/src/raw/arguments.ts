@@ -39,8 +39,7 @@ export function u32(value: number, name: string): number {
  * @throws RangeError otherwise
  */
 export function s64(value: number | bigint, name: string): number | bigint {
-  const fits =
-    typeof value === 'bigint' ? BigInt.asIntN(64, value) === value : Number.isSafeInteger(value)
+  const fits = typeof value === 'bigint' ? BigInt.asIntN(64, value) === value : Number.isSafeInteger(value)
   if (!fits) throw new RangeError(`${name} must be a 64-bit integer: ${value}`)
   return value
 }

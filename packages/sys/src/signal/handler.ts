@@ -31,7 +31,8 @@ function x64(pipe: number, chained: number | undefined): Uint8Array {
 function arm64(pipe: number, chained: number | undefined): Uint8Array {
   const movz = (register: number, value: number, shift = 0): number =>
     (0xd2800000 | ((shift / 16) << 21) | ((value & 0xffff) << 5) | register) >>> 0
-  const movk = (register: number, value: number, shift: number): number => movz(register, value, shift) | 0x20000000
+  const movk = (register: number, value: number, shift: number): number =>
+    movz(register, value, shift) | 0x20000000
   const write = [
     movz(0, pipe), //             movz x0, #pipe[15:0]   x1 is the siginfo_t already
     movk(0, pipe >>> 16, 16), //  movk x0, #pipe[31:16], lsl #16

@@ -9,7 +9,11 @@ import { formatIpv6, parseIpv4, parseIpv6 } from './ip-text.ts'
 export type SocketAddress =
   | { family: typeof AF_INET; /** `'10.0.2.15'` */ address: string; port: number }
   | { family: typeof AF_INET6; address: string; port: number; flowinfo?: number; scopeId?: number }
-  | { family: typeof AF_NETLINK; /** 0: the kernel. */ pid: number; /** Bit n − 1 is group n. */ groups: number }
+  | {
+      family: typeof AF_NETLINK
+      /** 0: the kernel. */ pid: number
+      /** Bit n − 1 is group n. */ groups: number
+    }
   | {
       family: typeof AF_PACKET
       /** ETH_P_* in host order. */
@@ -86,7 +90,8 @@ function encodeUnix(path: string): Uint8Array {
   const abstract = path.startsWith('\0')
   if (path.indexOf('\0', abstract ? 1 : 0) >= 0) throw new TypeError('path contains a NUL byte')
   const name = new TextEncoder().encode(abstract || path === '' ? path : `${path}\0`)
-  if (name.length > sunPathSizeMax) throw new RangeError(`path is longer than ${sunPathSizeMax - 1} bytes: ${path}`)
+  if (name.length > sunPathSizeMax)
+    throw new RangeError(`path is longer than ${sunPathSizeMax - 1} bytes: ${path}`)
   const bytes = new Uint8Array(new ArrayBuffer(sunPathOffset + name.length))
   new DataView(bytes.buffer).setUint16(0, AF_UNIX, true)
   bytes.set(name, sunPathOffset)

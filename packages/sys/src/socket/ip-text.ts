@@ -9,7 +9,8 @@ import { isIPv6 } from 'node:net'
 export function parseIpv4(text: string): Uint8Array {
   const parts = text.split('.')
   // No leading zeros: some parsers read them as octal.
-  const valid = parts.length === 4 && parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) <= 255)
+  const valid =
+    parts.length === 4 && parts.every((part) => /^(0|[1-9]\d{0,2})$/.test(part) && Number(part) <= 255)
   if (!valid) throw new TypeError(`not an IPv4 address: ${text}`)
   return Uint8Array.from(parts, Number)
 }
@@ -36,7 +37,10 @@ export function parseIpv6(text: string): Uint8Array {
 
 /** The canonical text of sixteen bytes (RFC 5952): lower case, the longest run of zero groups shortened. */
 export function formatIpv6(bytes: Uint8Array): string {
-  const groups = Array.from({ length: 8 }, (_, index) => ((bytes[2 * index] ?? 0) << 8) | (bytes[2 * index + 1] ?? 0))
+  const groups = Array.from(
+    { length: 8 },
+    (_, index) => ((bytes[2 * index] ?? 0) << 8) | (bytes[2 * index + 1] ?? 0),
+  )
   let [start, length] = [0, 0]
   for (let from = 0; from < 8; from++) {
     let run = 0

@@ -33,7 +33,12 @@ export type ChildFd = number | 'null'
  *
  * @param legacyClone - the child comes from clone(2), which cannot clear signal handlers or enter a cgroup
  */
-export function childProgram(file: string, options: SpawnOptions, fds: ReadonlyMap<number, ChildFd>, legacyClone: boolean): Program {
+export function childProgram(
+  file: string,
+  options: SpawnOptions,
+  fds: ReadonlyMap<number, ChildFd>,
+  legacyClone: boolean,
+): Program {
   const program = new Program()
   addSignals(program, legacyClone)
   if (legacyClone && options.cgroup !== undefined) addCgroup(program, fdNumber(options.cgroup))
