@@ -42,7 +42,10 @@ export async function ensureSystemPackages(command, environment) {
   await install(missing, asRoot)
   const still = missing.filter((entry) => !entry.found.some((name) => isThere(name, searched)))
   if (still.length > 0) {
-    throw new SetupError('apt-get succeeded, but these are still not found:', describe(still))
+    throw new SetupError('apt-get succeeded, but these are still not found:', [
+      ...describe(still),
+      'was a file removed by hand? apt-get install --reinstall brings it back',
+    ])
   }
   say(`system packages are in place (${secondsSince(startedMs)})`)
 }
