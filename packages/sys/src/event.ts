@@ -1,5 +1,5 @@
 // Descriptors that become readable by themselves: counters and timers. For waiting see `reactor`.
-import { EFD_CLOEXEC, TFD_CLOEXEC } from './constants.ts'
+import { EFD_CLOEXEC, TFD_CLOEXEC } from './generated/constants/event.ts'
 import { check } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'

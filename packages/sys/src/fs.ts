@@ -1,5 +1,5 @@
 // Calls that name files: opening, making, removing, asking about.
-import { O_CLOEXEC } from './constants.ts'
+import { O_CLOEXEC } from './generated/constants/file.ts'
 import { check } from './errno.ts'
 import { type AsFd, dirfdNumber, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'

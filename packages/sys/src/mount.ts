@@ -11,7 +11,7 @@ import {
   MS_REC,
   MS_REMOUNT,
   OPEN_TREE_CLOEXEC,
-} from './constants.ts'
+} from './generated/constants/mount.ts'
 import { check, isError, SysError } from './errno.ts'
 import { type AsFd, dirfdNumber, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'

@@ -1,5 +1,10 @@
 // Calls about processes: who they are, telling them, waiting for them.
-import { P_PIDFD, PR_GET_CHILD_SUBREAPER, PR_SET_CHILD_SUBREAPER, PR_SET_NAME } from './constants.ts'
+import {
+  PR_GET_CHILD_SUBREAPER,
+  PR_SET_CHILD_SUBREAPER,
+  PR_SET_NAME,
+  P_PIDFD,
+} from './generated/constants/process.ts'
 import { check } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'

@@ -1,5 +1,5 @@
 // Ending the machine.
-import { LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2 } from './constants.ts'
+import { LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2 } from './generated/constants/system.ts'
 import { check } from './errno.ts'
 import { bind } from './raw.ts'
 import { u32 } from './raw/arguments.ts'

@@ -1,5 +1,5 @@
 // Sockets of every family that the kernel has, and addresses of those that matter.
-import { SOCK_CLOEXEC } from './constants.ts'
+import { SOCK_CLOEXEC } from './generated/constants/socket.ts'
 import { check } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { bind as bindSyscall } from './raw.ts'

@@ -1,5 +1,6 @@
 // Starting programs: clone3(CLONE_VM | CLONE_VFORK) and a syscall program in the child. The engine is not forked,
 // no helper binary is executed, and any step may come between clone and exec.
+import { AT_FDCWD, X_OK } from './generated/constants/file.ts'
 import {
   CLONE_CLEAR_SIGHAND,
   CLONE_INTO_CGROUP,
@@ -12,15 +13,10 @@ import {
   CLONE_PIDFD,
   CLONE_VFORK,
   CLONE_VM,
-  AT_FDCWD,
-  CLD_DUMPED,
-  CLD_EXITED,
   P_PIDFD,
-  SIG_SETMASK,
-  SIGCHLD,
   WEXITED,
-  X_OK,
-} from './constants.ts'
+} from './generated/constants/process.ts'
+import { CLD_DUMPED, CLD_EXITED, SIGCHLD, SIG_SETMASK } from './generated/constants/signal.ts'
 import { isError, SysError } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { faccessat } from './fs.ts'

@@ -1,5 +1,6 @@
 // A one-shot IORING_OP_POLL_ADD on the epoll descriptor, armed again after each wake-up.
-import { EFD_CLOEXEC, EFD_NONBLOCK, EPOLLIN, MAP_POPULATE, MAP_SHARED } from '../constants.ts'
+import { EFD_CLOEXEC, EFD_NONBLOCK, EPOLLIN } from '../generated/constants/event.ts'
+import { MAP_POPULATE, MAP_SHARED } from '../generated/constants/memory.ts'
 import { check, isError } from '../errno.ts'
 import { OwnedFd } from '../fd.ts'
 import { type Mapping, mmap } from '../memory.ts'

@@ -1,5 +1,5 @@
 // A worker thread that blocks in epoll_pwait and posts a message when there are events.
-import { EFD_CLOEXEC, EFD_NONBLOCK, EPOLL_CTL_ADD, EPOLLIN } from '../constants.ts'
+import { EFD_CLOEXEC, EFD_NONBLOCK, EPOLLIN, EPOLL_CTL_ADD } from '../generated/constants/event.ts'
 import { check } from '../errno.ts'
 import { OwnedFd } from '../fd.ts'
 import { bind, syscallNumber } from '../raw.ts'

@@ -1,5 +1,5 @@
 // Socket addresses: between objects and the kernel's sockaddr structs.
-import { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_VSOCK } from '../constants.ts'
+import { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_VSOCK } from '../generated/constants/socket.ts'
 import { u32 } from '../raw/arguments.ts'
 import { alloc, view } from '../struct.ts'
 import * as structs from '../structs.ts'

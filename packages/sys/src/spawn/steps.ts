@@ -6,14 +6,10 @@ import {
   F_SETFD,
   O_RDWR,
   O_WRONLY,
-  PR_SET_NO_NEW_PRIVS,
-  PR_SET_PDEATHSIG,
-  PRIO_PROCESS,
-  SIG_SETMASK,
-  SIGPIPE,
-  SIGXFSZ,
-  TIOCSCTTY,
-} from '../constants.ts'
+} from '../generated/constants/file.ts'
+import { PRIO_PROCESS, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG } from '../generated/constants/process.ts'
+import { SIGPIPE, SIGXFSZ, SIG_SETMASK } from '../generated/constants/signal.ts'
+import { TIOCSCTTY } from '../generated/constants/terminal.ts'
 import { fdNumber } from '../fd.ts'
 import { Program, type Step, vector } from '../program.ts'
 import { s64, u32 } from '../raw/arguments.ts'
