@@ -36,7 +36,8 @@ export async function main([command = '', ...userArguments]) {
         'use a Linux machine, virtual machine or container (Debian 12, 13 or Ubuntu)',
       ])
     }
-    const environment = { ...process.env }
+    // Turbo would tell its makers about every run.
+    const environment = { ...process.env, TURBO_TELEMETRY_DISABLED: '1' }
     const bun = await ensureBun(root, environment)
     environment.PATH = `${dirname(bun)}:${process.env.PATH ?? ''}`
     await ensureDependencies(root, bun, environment)

@@ -266,6 +266,14 @@ it('PID 1 reaches this repository’s packages, so the rule about its imports me
   expect(files.some((path) => path.startsWith('packages/sys/src/raw/'))).toBe(true)
 })
 
+it('the Bun that runs the tests is the Bun that goes into images', () => {
+  const textOf = (path: string): string => sources.find((source) => source.path === path)?.text ?? ''
+  const pinned = /"packageManager": "bun@([^"]+)"/.exec(textOf('package.json'))?.[1]
+  const shipped = /bunVersion = '([^']+)'/.exec(textOf('packages/distro/src/runtime.ts'))?.[1]
+  expect(pinned).toMatch(/^\d+\.\d+\.\d+$/)
+  expect(shipped).toBe(pinned)
+})
+
 it('the soft limit of file size is known', () => {
   // Not an error: the list is for whoever looks for the next file to split.
   for (const violation of longFiles(sources, softFileLines)) console.info(`long file: ${show(violation)}`)
