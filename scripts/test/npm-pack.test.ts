@@ -3,7 +3,7 @@
  * or build step, and imported under Bun.
  */
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -48,6 +48,15 @@ describe('the packed @pkg/sys', () => {
     expect(readdirSync(join(work, 'user/node_modules')).filter((name) => !name.startsWith('.'))).toEqual([
       '@pkg',
     ])
+  })
+
+  it('declares its types without those of the FFI, which are not its users’ business', () => {
+    const dist = join(work, 'user/node_modules/@pkg/sys/dist')
+    const declarations = readdirSync(dist).filter((name) => name.endsWith('.d.ts'))
+    expect(declarations.length).toBeGreaterThan(10)
+    expect(declarations.filter((name) => readFileSync(join(dist, name), 'utf8').includes('bun:ffi'))).toEqual(
+      [],
+    )
   })
 
   it('getpid() gives the process id', () => {
