@@ -1,0 +1,85 @@
+/** The boot of a machine: the steps before the services, and what goes on beside them. */
+import { bringUpLoopback } from '@pkg/net/loopback'
+import { mountApiFileSystems } from '../boot/api-file-systems.ts'
+import { applySysctl, setHostname } from '../boot/kernel-settings.ts'
+import { loadForAllDevices, openModules, type ModuleLoader } from '../boot/modules.ts'
+import { powerButtons, type PowerButtons } from '../boot/power-button.ts'
+import { runSteps, type BootStep } from '../boot/steps.ts'
+import { watchUevents } from '../boot/uevents.ts'
+import type { Uevent } from '../boot/uevent.ts'
+import type { LogPriority } from '../core.ts'
+import type { Plan } from '../plan.ts'
+import { catchCtrlAltDel } from '../shell/signals.ts'
+
+/** What the boot needs from PID 1. */
+export interface BootContext {
+  /** What to boot. */
+  readonly plan: Plan
+  /** Monotonic clock. */
+  readonly nowMs: () => number
+  /** Writes a line of PID 1's. */
+  readonly log: (priority: LogPriority, text: string) => void
+  /** The power button was pressed. */
+  readonly onPowerButton: () => void
+}
+
+/** Makes the file systems that everything after it needs. */
+export function bootFileSystems({ nowMs, log }: Omit<BootContext, 'plan' | 'onPowerButton'>): void {
+  runSteps([{ name: 'api file systems', run: mountApiFileSystems }], nowMs, log)
+}
+
+/** Everything else up to the services. */
+export function bootMachine(context: BootContext): void {
+  const { plan, nowMs, log } = context
+  const buttons = powerButtons(context.onPowerButton)
+  let loader: ModuleLoader | null = null
+  const steps: readonly BootStep[] = [
+    { name: 'ctrl-alt-del', run: catchCtrlAltDel },
+    { name: 'host name', run: () => setHostname(plan.hostname) },
+    { name: 'loopback', run: bringUpLoopback },
+    { name: 'module index', run: () => ((loader = openModules()) === null ? 'none' : undefined) },
+    { name: 'modules of the plan', run: () => loadPlanned(plan, loader) },
+    // Listening comes before looking, so that no device slips through between the two.
+    { name: 'uevents', run: () => listen(loader, buttons, log) },
+    { name: 'modules of the devices', run: () => loadAll(loader, log) },
+    { name: 'power button', run: () => `${buttons.addAll()} found` },
+    // After the modules: some settings exist only with them.
+    { name: 'kernel settings', run: () => applySysctl(plan.sysctl) },
+  ]
+  runSteps(steps, nowMs, log)
+}
+
+function loadPlanned(plan: Plan, loader: ModuleLoader | null): string {
+  if (plan.modules.length === 0) return 'none'
+  if (loader === null) throw new Error(`${plan.modules.join(' ')}: there is no module index for this kernel`)
+  const loaded = plan.modules.flatMap((name) => loader.load(name))
+  const failures = loader.takeFailures()
+  if (failures.length > 0) throw new Error(failures.join('; '))
+  return loaded.join(' ')
+}
+
+function loadAll(loader: ModuleLoader | null, log: BootContext['log']): string {
+  if (loader === null) return 'none'
+  const loaded = loadForAllDevices(loader)
+  for (const failure of loader.takeFailures()) log('warning', failure)
+  return loaded.join(' ') || 'nothing new'
+}
+
+function listen(loader: ModuleLoader | null, buttons: PowerButtons, log: BootContext['log']): void {
+  function onEvent({ action, values }: Uevent): void {
+    const { MODALIAS: modalias, DEVNAME: device } = values
+    if (action !== 'add') return
+    if (modalias !== undefined && loader !== null) report(loader.loadForDevice(modalias))
+    if (device !== undefined && buttons.add(device)) log('info', `power button: /dev/${device}`)
+  }
+  function onLost(): void {
+    log('warning', 'uevents were lost, looking at all devices again')
+    if (loader !== null) report(loadForAllDevices(loader))
+    buttons.addAll()
+  }
+  function report(loaded: readonly string[]): void {
+    if (loaded.length > 0) log('info', `modules of a new device: ${loaded.join(' ')}`)
+    for (const failure of loader?.takeFailures() ?? []) log('warning', failure)
+  }
+  watchUevents({ onEvent, onLost })
+}

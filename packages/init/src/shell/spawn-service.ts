@@ -1,0 +1,60 @@
+/** A service of the plan → a running process in a cgroup of its own, with its output captured. */
+import { spawn } from '@pkg/sys/spawn'
+import { captureOutput, type Capture } from '../log/capture.ts'
+import type { ServicePlan } from '../plan.ts'
+import { openGroup } from './cgroup.ts'
+
+/** What starting a service needs. */
+export interface SpawnContext {
+  /** Folder of the cgroups; null where there are none. */
+  readonly cgroups: string | null
+  /** Monotonic clock. */
+  readonly nowMs: () => number
+  /** Takes a line of the service's output. */
+  readonly onLine: (service: string, text: string) => void
+}
+
+/** A started service. */
+export interface RunningService {
+  /** Its main process. */
+  readonly pid: number
+  /** Its output. */
+  readonly output: Capture
+}
+
+/** What every service finds in its environment unless the plan says otherwise. */
+const baseEnvironment: Readonly<Record<string, string>> = {
+  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  HOME: '/',
+}
+
+/**
+ * Starts a service.
+ *
+ * @throws SysError with the step that failed: `spawn /bin/web: execve: ENOENT …`
+ */
+export function spawnService(service: ServicePlan, context: SpawnContext): RunningService {
+  const [file = '', ...args] = service.command
+  using group = context.cgroups === null ? null : openGroup(`${context.cgroups}/${service.name}`)
+  const child = spawn({
+    file,
+    args,
+    env: { ...baseEnvironment, ...service.environment },
+    cwd: service.workingDirectory,
+    stdio: ['null', 'pipe', 'pipe'],
+    newSession: true,
+    uid: service.uid,
+    gid: service.gid,
+    groups: service.groups,
+    noNewPrivileges: service.uid !== 0,
+    // PID 1's own would be inherited, should it ever have another.
+    oomScoreAdj: 0,
+    umask: 0o022,
+    ...(group === null ? {} : { cgroup: group }),
+  })
+  // The reaper waits for all children, so nobody needs the pidfd.
+  child.pidfd.close()
+  const pipes = [child.stdout, child.stderr].filter((pipe) => pipe !== undefined)
+  const output = captureOutput(pipes, context.nowMs, (text) => context.onLine(service.name, text))
+  return { pid: child.pid, output }
+}

@@ -1,0 +1,129 @@
+/**
+ * The thin shell around the core: a queue of events, one step after the other, and each action carried out
+ * through {@link Hands}. Nothing that goes wrong here may end the loop.
+ */
+import { initialState, step, type Action, type Event, type State } from '../core.ts'
+import type { FailedService, LogPriority, ShutdownKind, ShutdownPhase } from '../core.ts'
+import type { Plan, ServicePlan } from '../plan.ts'
+
+/** How the core's actions reach the kernel: the seam that tests replace. */
+export interface Hands {
+  /** Monotonic time. */
+  nowMs(): number
+  /** Starts a service and returns its process id; throws when it cannot be started. */
+  spawn(service: ServicePlan): number
+  /** Signals a main process. */
+  kill(service: string, pid: number, signal: number): void
+  /** Kills what a service has left and calls back when it is gone, maybe before it returns. */
+  killGroup(service: string, onEmpty: () => void): void
+  /** Writes a line of PID 1's own. */
+  log(priority: LogPriority, text: string): void
+  /** The boot is over. */
+  ready(running: number, failed: readonly FailedService[]): void
+  /** Does one phase of the shutdown and calls back when it is done. */
+  shutdownPhase(phase: ShutdownPhase, timeoutMs: number, onDone: () => void): void
+  /** Ends the machine. */
+  power(kind: ShutdownKind): void
+}
+
+/** An event without its time: the supervisor adds it. */
+export type UntimedEvent = Event extends infer E ? (E extends Event ? Omit<E, 'atMs'> : never) : never
+
+/** The running supervisor. */
+export interface Supervisor {
+  /** Tells the core what has happened. May be called from within an action. */
+  send(event: UntimedEvent): void
+  /** The state after the last event. */
+  readonly state: State
+}
+
+/** Starts a supervisor for the plan; nothing happens before the first event. */
+export function supervise(plan: Plan, hands: Hands, seed: number): Supervisor {
+  let state = initialState(plan, seed)
+  const queue: Event[] = []
+  const timers = new Map<number, ReturnType<typeof setTimeout>>()
+  let stepping = false
+
+  function send(event: UntimedEvent): void {
+    queue.push({ ...event, atMs: hands.nowMs() })
+    // An action may bring the next event at once: it waits for its turn, there is no recursion.
+    if (stepping) return
+    stepping = true
+    for (let next = queue.shift(); next !== undefined; next = queue.shift()) takeStep(next)
+    stepping = false
+  }
+
+  function takeStep(event: Event): void {
+    attempt(`event ${event.type}`, () => {
+      const result = step(state, event)
+      state = result.state
+      for (const action of result.actions) attempt(action.type, () => carryOut(action))
+    })
+  }
+
+  function attempt(what: string, act: () => void): void {
+    try {
+      act()
+    } catch (error) {
+      hands.log(
+        'error',
+        `${what}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
+      )
+    }
+  }
+
+  function carryOut(action: Action): void {
+    switch (action.type) {
+      case 'spawn':
+        return spawn(action.service)
+      case 'kill':
+        return hands.kill(action.service, action.pid, action.signal)
+      case 'kill-cgroup': {
+        const { service } = action
+        return hands.killGroup(service, () => send({ type: 'cgroup-empty', service }))
+      }
+      case 'arm-timer':
+        return arm(action.timer, action.delayMs)
+      case 'cancel-timer':
+        clearTimeout(timers.get(action.timer))
+        return void timers.delete(action.timer)
+      case 'log':
+        return hands.log(action.priority, action.text)
+      case 'ready':
+        return hands.ready(action.running, action.failed)
+      case 'shutdown-phase': {
+        const { phase, timeoutMs } = action
+        return hands.shutdownPhase(phase, timeoutMs, () => send({ type: 'phase-finished', phase }))
+      }
+      case 'power':
+        return hands.power(action.kind)
+    }
+  }
+
+  function spawn(name: string): void {
+    const service = state.services[name]
+    if (service === undefined) return
+    try {
+      const pid = hands.spawn(service.plan)
+      send({ type: 'spawned', service: name, pid })
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      send({ type: 'spawn-failed', service: name, reason })
+    }
+  }
+
+  function arm(timer: number, delayMs: number): void {
+    const fire = (): void => {
+      timers.delete(timer)
+      send({ type: 'timer', timer })
+    }
+    timers.set(timer, setTimeout(fire, delayMs))
+  }
+
+  return {
+    send,
+    get state() {
+      return state
+    },
+  }
+}
