@@ -6,6 +6,7 @@ import {
   IFF_RUNNING,
   IFF_UP,
   IFLA_ADDRESS,
+  IFLA_CARRIER_UP_COUNT,
   IFLA_IFNAME,
   IFLA_INFO_KIND,
   IFLA_LINKINFO,
@@ -39,6 +40,11 @@ export interface Link {
   up: boolean
   /** The cable is in, or what stands for it (`IFF_LOWER_UP`); false while the link is not `up`. */
   carrier: boolean
+  /**
+   * How often the carrier came up (Linux 4.16). The kernel joins quick changes into one event, where only this number
+   * tells that the cable was out for a moment.
+   */
+  carrierUpCount: number
   /** Operational as of RFC 2863 (`IFF_RUNNING`): also not waiting for 802.1X and the like. */
   running: boolean
   loopback: boolean
@@ -198,6 +204,7 @@ export function decodeLink(message: NetlinkMessage): Link {
     flags: info.flags,
     up: (info.flags & IFF_UP) !== 0,
     carrier: (info.flags & IFF_LOWER_UP) !== 0,
+    carrierUpCount: readU32(attributes.get(IFLA_CARRIER_UP_COUNT)) ?? 0,
     running: (info.flags & IFF_RUNNING) !== 0,
     loopback: (info.flags & IFF_LOOPBACK) !== 0,
     mtu: readU32(attributes.get(IFLA_MTU)) ?? 0,

@@ -51,18 +51,19 @@ export class Dhcp4Client {
 
   /** Tells the client what happened to its link. */
   onLink({ type, link }: LinkEvent): void {
-    const hadCarrier = this.#link?.carrier === true
-    const hasCarrier = type === 'changed' && link.carrier
+    const before = this.#link
     if (type === 'removed') {
       this.#link = null
     } else {
-      if (this.#link === null && !link.up) this.#switchOn(link)
+      if (before === null && !link.up) this.#switchOn(link)
       this.#link = link
     }
-    if (hadCarrier === hasCarrier) return
-    if (hasCarrier) this.#carrierAtMs = nowMs()
-    this.#emit({ type: 'carrier', link: link.name, carrier: hasCarrier })
-    this.#dispatch({ type: hasCarrier ? 'carrier-up' : 'carrier-down' })
+    const hadCarrier = before?.carrier === true
+    const hasCarrier = type === 'changed' && link.carrier
+    // Out and in again so quickly that the kernel made one event of it: the other end may be another network.
+    const flickered = hadCarrier && hasCarrier && link.carrierUpCount !== before.carrierUpCount
+    if (hadCarrier && (!hasCarrier || flickered)) this.#onCarrier(link, false)
+    if (hasCarrier && (!hadCarrier || flickered)) this.#onCarrier(link, true)
   }
 
   /** Stops: closes the sockets; with `release` gives the lease back and unconfigures the link. */
@@ -72,6 +73,12 @@ export class Dhcp4Client {
     this.#closeSocket('link')
     this.#closeSocket('address')
     await this.#resolvConfWritten
+  }
+
+  #onCarrier(link: Link, carrier: boolean): void {
+    if (carrier) this.#carrierAtMs = nowMs()
+    this.#emit({ type: 'carrier', link: link.name, carrier })
+    this.#dispatch({ type: carrier ? 'carrier-up' : 'carrier-down' })
   }
 
   #switchOn(link: Link): void {
