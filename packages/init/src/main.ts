@@ -42,7 +42,7 @@ export async function main(args: readonly string[]): Promise<void> {
   scrubEnvironment()
   // Until the first descriptor is watched, and should all watches ever be gone: the loop must not run empty.
   setInterval(() => {}, 0x7fff_ffff)
-  const mode = options.mode ?? ownMode()
+  const mode = options.mode ?? (ownsMachine() ? 'machine' : 'container')
   const early: { priority: LogPriority; text: string }[] = []
   if (mode === 'machine') {
     // The console is in /dev, so what is said before it is mounted has to wait.
@@ -53,7 +53,7 @@ export async function main(args: readonly string[]): Promise<void> {
   surviveErrors(log)
   for (const { priority, text } of early) log(priority, text)
   const plan = readPlan(options.plan)
-  if (typeof plan === 'string') return cannotGoOn(console, mode, plan)
+  if (typeof plan === 'string') return cannotGoOn(console, plan)
   run({ options, mode, console, log, plan })
 }
 
@@ -74,12 +74,9 @@ function scrubEnvironment(): void {
   for (const name of Object.keys(process.env)) delete process.env[name]
 }
 
-function ownMode(): Mode {
-  try {
-    return readlinkSync('/proc/self/ns/pid') === FIRST_PID_NAMESPACE ? 'machine' : 'container'
-  } catch {
-    return 'machine'
-  }
+/** Whether this is the machine's PID 1. Only that one may unmount, and must never exit. */
+function ownsMachine(): boolean {
+  return readlinkSync('/proc/self/ns/pid') === FIRST_PID_NAMESPACE
 }
 
 /** Milliseconds since the machine started, suspended time included: what the kernel's own log shows. */
@@ -113,8 +110,8 @@ function readPlan(path: string): Plan | string {
   }
 }
 
-async function cannotGoOn(console: Console, mode: Mode, reason: string): Promise<void> {
-  if (mode === 'machine') return lastResort(console, reason, false)
+async function cannotGoOn(console: Console, reason: string): Promise<void> {
+  if (ownsMachine()) return lastResort(console, reason, false)
   console.line('init', reason)
   await console.settle(1000)
   // EX_CONFIG of sysexits.h: whoever runs the container sees it.
@@ -140,7 +137,15 @@ function run({ options, mode, console, log, plan }: Running): void {
   const seed = Number(clock_gettime(CLOCK_BOOTTIME) & 0xffff_ffffn)
   const supervisor: Supervisor = supervise(
     plan,
-    makeHands({ mode, console, cgroups, nowMs: uptimeMs, log, isChildless, nextExit: exits.next }),
+    makeHands({
+      ownsMachine: ownsMachine(),
+      console,
+      cgroups,
+      nowMs: uptimeMs,
+      log,
+      isChildless,
+      nextExit: exits.next,
+    }),
     seed,
   )
   watchSignals([SIGCHLD], () => {
@@ -158,7 +163,7 @@ function run({ options, mode, console, log, plan }: Running): void {
     bootMachine({ plan, nowMs: uptimeMs, log, onPowerButton })
   }
   const online = (): void => supervisor.send({ type: 'milestone', name: NETWORK_ONLINE })
-  if (mode === 'machine' && plan.network.dhcp) startNetwork(log, online)
+  if (mode === 'machine' && plan.network.dhcp) startNetwork(plan.hostname, log, online)
   else online()
   supervisor.send({ type: 'boot-finished' })
 }

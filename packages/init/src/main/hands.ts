@@ -14,12 +14,11 @@ import { spawnService } from '../shell/spawn-service.ts'
 import type { Hands } from '../shell/supervisor.ts'
 import { readText } from '../shell/text-file.ts'
 import { unmountAll } from '../shell/unmount.ts'
-import type { Mode } from './options.ts'
 
 /** What the hands work with. */
 export interface HandsContext {
-  /** Machine or container. */
-  readonly mode: Mode
+  /** Whether the machine is ours, and not only a pid namespace in it: by the kernel's word, not by an option. */
+  readonly ownsMachine: boolean
   /** Where lines go. */
   readonly console: Console
   /** Folder of the services' cgroups, or null. */
@@ -110,8 +109,8 @@ async function doPhase(context: HandsContext, phase: ShutdownPhase, timeoutMs: n
   const startMs = context.nowMs()
   try {
     if (phase === 'processes') await endAllProcesses(timeoutMs, context.isChildless, context.nextExit)
-    // A container's mounts belong to whoever made them.
-    if (phase === 'file-systems' && context.mode === 'machine') {
+    // In a namespace, to make a file system read-only would do so for the whole machine.
+    if (phase === 'file-systems' && context.ownsMachine) {
       for (const failure of unmountAll()) context.log('warning', failure)
     }
   } catch (error) {
@@ -120,12 +119,12 @@ async function doPhase(context: HandsContext, phase: ShutdownPhase, timeoutMs: n
   context.log('info', `${phase}: done (${(context.nowMs() - startMs).toFixed(1)} ms)`)
 }
 
-async function endAll({ console, mode, log }: HandsContext, kind: ShutdownKind): Promise<void> {
+async function endAll({ console, ownsMachine, log }: HandsContext, kind: ShutdownKind): Promise<void> {
   log('notice', `${kind} now`)
   await console.settle(LAST_LINES_MS)
   const refused = endMachine(kind)
   // Without CAP_SYS_BOOT a container's PID 1 ends its namespace by ending itself.
-  if (mode === 'container') process.exit(0)
+  if (!ownsMachine) process.exit(0)
   for (const reason of refused) log('error', reason)
   log('error', `the kernel refuses to ${kind}; it is safe to switch the machine off`)
 }

@@ -1,0 +1,147 @@
+import { expect, test } from 'vitest'
+import { startPid1 } from './namespace/pid1.ts'
+
+const nobody = { uid: 65_534, gid: 65_534 }
+const shell = (name: string, script: string, more: object = {}) => {
+  return { name, command: ['/bin/sh', '-c', script], ...nobody, ...more }
+}
+const READY = /init: ready in \d+ ms: /
+
+/** The number at the end of a line. */
+const numberIn = (line: string): number => Number(/\d+$/.exec(line)?.[0])
+
+test('PID 1 captures output by line, runs a service as its user in its cgroup, and says when it is ready', async () => {
+  await using pid1 = startPid1([
+    shell('web', 'echo "id $(id -u) $(id -g)"; cat /proc/self/cgroup; printf partial >&2; exec sleep 60'),
+  ])
+  const ready = await pid1.waitFor(READY)
+  expect(ready).toMatch(
+    /^\[ *\d+\.\d{6}\] init: ready in \d+ ms: 2 services running, 0 failed, resident \d+\.\d MiB$/,
+  )
+  await pid1.waitFor(/web: id 65534 65534$/)
+  await pid1.waitFor(/web: 0::\/solo-test-[\d-]+\/web$/)
+  pid1.tell('pkill -x sleep')
+  await pid1.waitFor(/web: partial$/)
+})
+
+test('PID 1 starts a killed service again', async () => {
+  await using pid1 = startPid1([
+    shell('web', 'echo "run $$"; exec sleep 60', { restartDelayMs: { initial: 50 } }),
+  ])
+  const first = numberIn(await pid1.waitFor(/web: run \d+$/))
+  pid1.tell(`kill -9 ${first}`)
+  await pid1.waitFor(/init: web: killed by SIGKILL after \d+ ms; starting again in \d+ ms$/)
+  await pid1.waitFor(new RegExp(`web: run (?!${first}$)\\d+$`))
+})
+
+test('PID 1 names a service whose program is missing in the line that says ready', async () => {
+  await using pid1 = startPid1([{ name: 'web', command: ['/no/such/program'], ...nobody }])
+  expect(await pid1.waitFor(READY)).toContain(
+    '1 service running, 1 failed (web: spawn /no/such/program: execve: ENOENT',
+  )
+})
+
+test('PID 1 reaps 200 orphans and leaves no zombie', async () => {
+  await using pid1 = startPid1([], {}, ['--debug'])
+  await pid1.waitFor(READY)
+  pid1.tell('for i in $(seq 200); do (sleep 0.2 & ); done')
+  pid1.tell('sleep 1; echo "zombies $(grep -l "^State:.*Z" /proc/[0-9]*/status 2>/dev/null | wc -l)"')
+  expect(await pid1.waitFor(/driver: zombies \d+$/)).toMatch(/zombies 0$/)
+  expect(pid1.lines.filter((line) => / init: reaped orphan \d+$/.test(line))).toHaveLength(200)
+})
+
+test('PID 1 kills what a service leaves behind in another session, by its cgroup', async () => {
+  await using pid1 = startPid1([
+    shell('web', 'setsid sleep 77 & sleep 0.3; exit 3', { restart: 'never', after: ['driver'] }),
+  ])
+  pid1.tell('sleep 0.15; echo "before: $(pgrep -fxc "sleep 77")"')
+  await pid1.waitFor(/driver: before: 1$/)
+  await pid1.waitFor(/init: web: failed: exited with status 3/)
+  pid1.tell('echo "after: $(pgrep -fxc "sleep 77")"')
+  expect(await pid1.waitFor(/driver: after: \d+$/)).toMatch(/after: 0$/)
+})
+
+test('PID 1 kills a service that ignores SIGTERM at its time, in the shutdown too', async () => {
+  await using pid1 = startPid1([
+    shell('deaf', "trap '' TERM; echo deaf; while :; do sleep 1; done", { stopTimeoutMs: 700 }),
+  ])
+  await pid1.waitFor(/deaf: deaf$/)
+  const startMs = performance.now()
+  pid1.tell('kill -TERM 1')
+  await pid1.waitFor(/init: deaf: still running 700 ms after SIGTERM, killing its cgroup$/)
+  await pid1.waitFor(/init: deaf: stopped, killed by SIGKILL$/)
+  expect(await pid1.ended).toEqual({ code: null, signal: 'SIGINT' })
+  expect(performance.now() - startMs).toBeGreaterThan(690)
+  expect(performance.now() - startMs).toBeLessThan(5000)
+})
+
+test('PID 1 bounds a flood of lines and cuts long ones, and goes on', async () => {
+  await using pid1 = startPid1([
+    shell('flood', 'seq 50000; sleep 0.2; head -c 5000 /dev/zero | tr "\\0" x; echo; exec sleep 60'),
+  ])
+  pid1.tell('sleep 1; pkill -f "sleep 60"')
+  await pid1.waitFor(/flood: \(\d+ lines suppressed: more than 200 a second\)$/)
+  await pid1.waitFor(/flood: …x+…$/)
+  await pid1.waitFor(/init: flood: killed by SIGTERM/)
+  expect(pid1.lines.filter((line) => / flood: /.test(line)).length).toBeLessThan(3000)
+  pid1.tell('echo alive')
+  await pid1.waitFor(/driver: alive$/)
+})
+
+// A pid namespace's init is killed by SIGINT for "halt" and "power off", by SIGHUP for "restart": reboot(2).
+test.each([
+  ['TERM', 'power-off', 'SIGINT'],
+  ['INT', 'reboot', 'SIGHUP'],
+  ['PWR', 'power-off', 'SIGINT'],
+  ['USR1', 'halt', 'SIGINT'],
+  ['USR2', 'power-off', 'SIGINT'],
+  ['37', 'halt', 'SIGINT'],
+  ['38', 'power-off', 'SIGINT'],
+  ['39', 'reboot', 'SIGHUP'],
+  ['40', 'kexec', 'SIGHUP'],
+  ['47', 'halt', 'SIGINT'],
+  ['48', 'power-off', 'SIGINT'],
+  ['49', 'reboot', 'SIGHUP'],
+  ['50', 'kexec', 'SIGHUP'],
+] as const)('PID 1 takes signal %s for %s', async (signal, kind, end) => {
+  await using pid1 = startPid1([])
+  await pid1.waitFor(READY)
+  pid1.tell(`kill -s ${signal} 1`)
+  await pid1.waitFor(new RegExp(`init: shutting down: ${kind}`))
+  expect(await pid1.ended).toEqual({ code: null, signal: end })
+})
+
+test('PID 1 stops services in reverse order, and then everything else', async () => {
+  await using pid1 = startPid1([
+    shell('db', 'trap "echo bye; exit" TERM; echo up; while :; do sleep 0.1; done'),
+    shell('web', 'trap "sleep 0.3; exit" TERM; echo up; while :; do sleep 0.1; done', { after: ['db'] }),
+  ])
+  await pid1.waitFor(/db: up$/)
+  await pid1.waitFor(/web: up$/)
+  pid1.tell('kill -TERM 1')
+  await pid1.ended
+  const at = (pattern: RegExp): number => pid1.lines.findIndex((line) => pattern.test(line))
+  expect(at(/init: web: stopped/)).toBeGreaterThan(0)
+  expect(at(/init: web: stopped/)).toBeLessThan(at(/db: bye/))
+  expect(at(/init: db: stopped/)).toBeLessThan(at(/init: power-off now/))
+})
+
+test('PID 1 of a machine sets host name, loopback and kernel settings before the services', async () => {
+  const check = 'hostname; cat /proc/sys/net/ipv4/ip_forward; grep -c lo /proc/net/if_inet6; exec sleep 60'
+  await using pid1 = startPid1(
+    [shell('check', check)],
+    { hostname: 'solo-test', sysctl: { 'net.ipv4.ip_forward': '1' } },
+    ['--mode', 'machine', '--console', '-'],
+  )
+  await pid1.waitFor(READY)
+  for (const line of [/check: solo-test$/, /check: 1$/]) await pid1.waitFor(line)
+  await pid1.waitFor(/init: loopback \(\d+\.\d ms\)$/)
+})
+
+test('PID 1 of a namespace says what is wrong with its plan and ends with status 78', async () => {
+  await using pid1 = startPid1([{ name: 'web', command: ['web'], ...nobody }])
+  await pid1.waitFor(
+    /plan\.json: services\[0\]\.command\[0\]: expected the absolute path of a program, found "web"$/,
+  )
+  expect(await pid1.ended).toEqual({ code: 78, signal: null })
+})
