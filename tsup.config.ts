@@ -4,6 +4,7 @@
  */
 import { readdirSync } from 'node:fs'
 import { defineConfig, type Options } from 'tsup'
+import { writeDeclarations } from './scripts/declarations.ts'
 
 const options: Options = {
   entry: readdirSync('src', { withFileTypes: true })
@@ -12,13 +13,13 @@ const options: Options = {
   format: 'esm',
   target: 'es2024',
   platform: 'node',
-  dts: true,
   sourcemap: true,
   clean: true,
   // Entries share chunks: one reactor, one table of signal handlers, whichever subpath is imported first.
   splitting: true,
   // `paths` of the tsconfig point into the other packages' sources; without this they would be bundled in.
   external: ['bun', /^bun:/, /^node:/, /^@pkg\//],
+  onSuccess: async () => writeDeclarations('src', 'dist'),
 }
 
 export default defineConfig(options)

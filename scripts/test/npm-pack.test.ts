@@ -2,7 +2,7 @@
  * What a user of npm gets: `npm pack` of packages/sys, installed into an empty folder without network, compiler
  * or build step, and imported under Bun.
  */
-import { execFileSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,7 +13,9 @@ const root = fileURLToPath(new URL('../..', import.meta.url))
 let work: string
 
 function run(command: string, parameters: string[], cwd: string): string {
-  return execFileSync(command, parameters, { cwd, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+  const { status, stdout, stderr } = spawnSync(command, parameters, { cwd, encoding: 'utf8' })
+  if (status === 0) return stdout
+  throw new Error(`${command} ${parameters.join(' ')}: exit status ${status}\n${stdout}${stderr}`)
 }
 
 /** Runs a module in the folder where the package is installed; it prints one JSON value. */
@@ -57,6 +59,25 @@ describe('the packed @pkg/sys', () => {
     expect(declarations.filter((name) => readFileSync(join(dist, name), 'utf8').includes('bun:ffi'))).toEqual(
       [],
     )
+  })
+
+  it('has declarations that a strict program checks against', { timeout: 60_000 }, () => {
+    const code = `
+      import { isSysError } from '@pkg/sys/errno'
+      import { statx } from '@pkg/sys/fs'
+      import { reactor } from '@pkg/sys/reactor'
+      import { type ExitStatus, spawn } from '@pkg/sys/spawn'
+      export const end: Promise<ExitStatus> = spawn({ file: '/bin/true', env: {} }).wait()
+      export const size: bigint | number = statx(0, '/', 0, 0).stx_size
+      export const wait: Promise<void> = reactor().readable(0)
+      // @ts-expect-error an fd is a number or an owned fd
+      export const wrong = reactor().readable('0')
+      export const missing: boolean = isSysError(new Error(), 'ENOENT')`
+    writeFileSync(join(work, 'user', 'types.ts'), code)
+    const options = ['--noEmit', '--strict', '--module', 'nodenext']
+    const libraries = ['--target', 'es2024', '--lib', 'es2024,esnext.disposable,dom']
+    const compiler = join(root, 'node_modules/typescript/bin/tsc')
+    run(process.execPath, ['--bun', compiler, ...options, ...libraries, 'types.ts'], join(work, 'user'))
   })
 
   it('getpid() gives the process id', () => {
