@@ -78,7 +78,7 @@ export async function buildAppliance(place: string, options: BuildOptions = {}):
   progress.step('image')
   const runtime = await runtimeTree(ingredients)
   const { tree, modules } = await applianceTree(loaded, ingredients, runtime)
-  await checkPrograms(loaded.config, [tree, runtime])
+  await checkPrograms(loaded, [tree, runtime])
   const own = await segment(withTime(tree, mtimeSeconds))
   const shared = await cachedSegment(withTime(runtime, mtimeSeconds), cache)
   const folder = resolve(options.out ?? join(loaded.folder, 'build'))

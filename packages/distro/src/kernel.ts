@@ -1,7 +1,7 @@
 /**
  * The kernel of an appliance: Debian's or Ubuntu's package, taken through the host's own apt without root and
  * pinned in `solo.lock`, or a file of the user's. What comes out is always the same: the image, and a folder
- * of uncompressed modules with the tables of depmod.
+ * of uncompressed modules.
  */
 import { cp, mkdir, readdir, rename, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
@@ -11,7 +11,6 @@ import { SoloError } from './error.ts'
 import { explainWriteError, kindOf, readTextIfThere, sha256, sha256File } from './host/files.ts'
 import { scratchBeside } from './host/scratch.ts'
 import { decompressModules } from './kernel/decompress.ts'
-import { writeModuleTables } from './kernel/depmod.ts'
 import { resolveKernel } from './kernel/resolve.ts'
 
 /** Where the kernel comes from. */
@@ -29,7 +28,7 @@ export interface Kernel {
   readonly image: string
   /** The kernel's release, such as `6.1.0-37-cloud-amd64`; `unknown` for an image without modules. */
   readonly release: string
-  /** Folder of uncompressed modules with modules.dep, modules.alias, modules.softdep; undefined without modules. */
+  /** Folder of its modules, none of them compressed; undefined without modules. */
   readonly modulesFolder: string | undefined
   /** Where it comes from, for people: package and version, or the file. */
   readonly origin: string
@@ -80,7 +79,7 @@ async function unpackKernel(
     await once(folder, async (scratch) => {
       for (const deb of debs) await unpackDeb(deb, scratch, placeKernelFile)
       const release = await onlyRelease(scratch, origin)
-      await finishModules(join(scratch, 'modules', release))
+      await decompressModules(join(scratch, 'modules', release))
       await writeFile(join(scratch, 'release'), release)
     })
   }
@@ -112,19 +111,16 @@ async function onlyRelease(folder: string, origin: string): Promise<string> {
   return releases[0] as string
 }
 
-async function finishModules(folder: string): Promise<void> {
-  await decompressModules(folder)
-  await writeModuleTables(folder)
-}
-
-/** A folder of the user's is never written to: when something is missing in it, a finished copy is made. */
+/** A folder of the user's is never written to: when its modules are compressed, a copy is made. */
 async function localKernel(image: string, modules: string | undefined, cache: string): Promise<Kernel> {
-  if (modules === undefined) return { image, release: 'unknown', modulesFolder: undefined, origin: image }
+  // Its name alone: where it lies is of no interest to whoever gets the image.
+  const origin = basename(image)
+  if (modules === undefined) return { image, release: 'unknown', modulesFolder: undefined, origin }
   const release = basename(modules)
   const files = (await readdir(modules, { recursive: true })).toSorted()
-  const compressed = files.some((path) => /\.ko\.(xz|zst|gz)$/.test(path))
-  const tables = ['modules.dep', 'modules.alias', 'modules.softdep'].every((name) => files.includes(name))
-  if (tables && !compressed) return { image, release, modulesFolder: modules, origin: image }
+  if (!files.some((path) => /\.ko\.(xz|zst|gz)$/.test(path))) {
+    return { image, release, modulesFolder: modules, origin }
+  }
   const states = await Promise.all(
     files.map(async (path) => {
       const { size, mtimeMs } = await stat(join(modules, path))
@@ -139,10 +135,10 @@ async function localKernel(image: string, modules: string | undefined, cache: st
         recursive: true,
         filter: (path) => !/\/(build|source)$/.test(path),
       })
-      await finishModules(join(scratch, release))
+      await decompressModules(join(scratch, release))
     })
   }
-  return { image, release, modulesFolder: join(folder, release), origin: image }
+  return { image, release, modulesFolder: join(folder, release), origin }
 }
 
 /** Fills a folder under a temporary name and renames it when it is whole. */

@@ -311,6 +311,7 @@ describe('loadAppliance()', () => {
     const loaded = await loadAppliance(folder.path)
     expect(loaded).toEqual({
       folder: folder.path,
+      file: join(folder.path, 'solo.config.ts'),
       config: { name: 'x', services: [{ name: 'web', entry: './src/server.ts' }] },
     })
     expect(await loadAppliance(join(folder.path, 'solo.config.ts'))).toEqual(loaded)

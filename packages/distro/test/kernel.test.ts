@@ -1,6 +1,7 @@
 // The kernel through apt: the host's real apt against archives that the tests make.
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { moduleClosure } from '@pkg/image/modules'
 import { describe, expect, test } from 'vitest'
 import { Archive, type ArchiveOptions } from '../src/apt/archive.ts'
 import { readLockFile } from '../src/apt/lock-file.ts'
@@ -67,7 +68,7 @@ function publishDebian(repository: Repository, release: string, version: string)
 }
 
 describe('provideKernel()', () => {
-  test('provideKernel() follows the meta-package, unpacks the kernel and makes the tables of depmod', async () => {
+  test('provideKernel() follows the meta-package, and unpacks image and modules', async () => {
     using folder = testFolder()
     const { repository, kernel } = setup(folder.path)
     publishDebian(repository, '6.1.0-9-cloud-amd64', '6.1.9-1')
@@ -75,11 +76,9 @@ describe('provideKernel()', () => {
     expect(origin).toBe('linux-image-6.1.0-9-cloud-amd64 6.1.9-1')
     expect(release).toBe('6.1.0-9-cloud-amd64')
     expect(readFileSync(image, 'utf8')).toBe('kernel 6.1.9-1')
-    const table = (name: string): string => readFileSync(join(modulesFolder as string, name), 'utf8')
-    expect(table('modules.dep')).toBe('kernel/net.ko: kernel/virtio-core.ko\nkernel/virtio-core.ko:\n')
-    expect(table('modules.alias')).toBe('alias virtio:d00000001v* net\nalias virtio:d* virtio_core\n')
-    expect(table('modules.softdep')).toBe('softdep net pre: failover\n')
-    expect(table('modules.builtin')).toBe('kernel/fs/ext4.ko\n')
+    const closure = await moduleClosure({ modulesFolder: modulesFolder as string, wanted: ['net'] })
+    expect(closure.modules.map(({ name }) => name)).toEqual(['virtio_core', 'net'])
+    expect(closure.index.builtin).toEqual(['ext4'])
   })
 
   test('provideKernel() pins name, version, size and SHA-256 under the suite and keeps other suites', async () => {
@@ -200,9 +199,6 @@ describe('provideKernel()', () => {
     ])
     expect(new Uint8Array(readFileSync(join(modulesFolder as string, 'kernel/net.ko')))).toEqual(
       new Uint8Array(network),
-    )
-    expect(readFileSync(join(modulesFolder as string, 'modules.dep'), 'utf8')).toBe(
-      'kernel/virtio-core.ko:\nkernel/net.ko: kernel/virtio-core.ko\n',
     )
   })
 

@@ -25,7 +25,7 @@ export async function unpackDeb(
   const archive = extract()
   const feeding = pipeline(output, archive).catch((error: unknown) => archive.destroy(error as Error))
   for await (const entry of archive) {
-    const { name, type, linkname } = entry.header
+    const { name, type, linkname, mode } = entry.header
     const path = name.replace(/^\.?\/+/, '').replace(/\/+$/, '')
     const target = path === '' ? undefined : place(path)
     if (target === undefined || (type !== 'file' && type !== 'symlink')) {
@@ -40,7 +40,7 @@ export async function unpackDeb(
       await symlink(linkname, destination)
       entry.resume()
     } else {
-      await pipeline(entry, createWriteStream(destination))
+      await pipeline(entry, createWriteStream(destination, { mode: (mode & 0o755) | 0o600 }))
     }
   }
   await feeding

@@ -1,8 +1,7 @@
 // solo.lock: which package, to the byte, each role (kernel, glibc…) was built from, an entry per suite, so
 // that a build tomorrow or by a colleague on another distribution takes the same files.
-import { relative } from 'node:path'
 import { ConfigError, type Problem } from '../error.ts'
-import { readTextIfThere, writeAtomically } from '../host/files.ts'
+import { displayPath, readTextIfThere, writeAtomically } from '../host/files.ts'
 import type { PackageRecord } from './stanza.ts'
 
 /** One pinned package. */
@@ -76,7 +75,7 @@ export class LockFile {
 export async function readLockFile(path: string): Promise<LockFile> {
   const text = await readTextIfThere(path)
   if (text === undefined) return new LockFile(path, {})
-  const name = relative(process.cwd(), path) || path
+  const name = displayPath(path)
   let value: unknown
   try {
     value = JSON.parse(text)

@@ -3,7 +3,7 @@
 import { mkdir, readdir, stat, writeFile } from 'node:fs/promises'
 import { isAbsolute, join } from 'node:path'
 import { SoloError } from '../error.ts'
-import { readTextIfThere, sha256, sha256File } from '../host/files.ts'
+import { explainWriteError, readTextIfThere, sha256, sha256File } from '../host/files.ts'
 import { type ProgramResult, runProgram } from '../host/program.ts'
 import { type PackageRecord, parseRecords } from './stanza.ts'
 
@@ -85,6 +85,7 @@ class Apt implements PrivateApt {
     this.#options.onNote?.(`reading package lists of ${this.#options.suite}/${this.#options.architecture}`)
     const result = await this.#locked('apt-get', ['-q', 'update'])
     this.trouble = firstTrouble(result)
+    refuseFullDisk(this.trouble, this.#folder)
     if (this.trouble === '') await writeFile(stamp, '')
     return true
   }
@@ -110,6 +111,7 @@ class Apt implements PrivateApt {
     const file = (await readdir(folder)).find(
       (name) => name.startsWith(`${record.name}_`) && name.endsWith('.deb'),
     )
+    if (result.status !== 0) refuseFullDisk(firstTrouble(result), this.#options.cache)
     if (result.status !== 0 || file === undefined) {
       throw new SoloError(
         `cannot download ${record.name} ${record.version}: ${firstTrouble(result) || 'apt-get gave no reason'}`,
@@ -162,6 +164,12 @@ function firstTrouble(result: ProgramResult): string {
   return result.status === 0 ? '' : `apt-get ended with status ${result.status}`
 }
 
+/** apt's words for ENOSPC, and for too little room for a package. */
+function refuseFullDisk(trouble: string, folder: string): void {
+  if (!/No space left on device|enough free space/.test(trouble)) return
+  throw explainWriteError(Object.assign(new Error(trouble), { code: 'ENOSPC' }), folder)
+}
+
 async function hostConfiguration(): Promise<string> {
   const result = await runProgram('apt-config', ['dump'])
   if (result.status !== 0) throw new SoloError(`apt-config dump: ${result.stderr.trim()}`)
@@ -189,7 +197,8 @@ function privateConfiguration(host: string, folder: string, options: AptOptions)
     ['Dir::Cache', folder],
     ['Dir::Cache::archives', join(folder, 'archives')],
     ['Dir::Cache::pkgcache', 'pkgcache.bin'],
-    ['Dir::Cache::srcpkgcache', 'srcpkgcache.bin'],
+    // Halves the room that is needed; it would only make a rebuild of pkgcache.bin faster.
+    ['Dir::Cache::srcpkgcache', ''],
     ['Dir::Log', join(folder, 'log')],
     ['APT::Architecture', options.architecture],
     // The user `_apt` cannot enter a cache below /root.

@@ -1,7 +1,9 @@
 // TypeScript to one file that Bun runs in the guest. Nothing of the host gets into it: no environment, no
 // time, and no path, so that the same sources give the same bytes in every folder.
-import { dirname, relative } from 'node:path'
+import { existsSync } from 'node:fs'
+import { dirname, isAbsolute } from 'node:path'
 import { SoloError } from '../error.ts'
+import { displayPath } from '../host/files.ts'
 
 /** Files of a bundle by name; `index.js` is the one to run. */
 export type Bundle = ReadonlyMap<string, Uint8Array>
@@ -34,18 +36,34 @@ export async function bundle(entry: string, what: string): Promise<Bundle> {
   if (!result.success) throw new SoloError(describeLogs(result.logs, what), { exitStatus: 2 })
   const files = new Map<string, Uint8Array>()
   for (const output of result.outputs) {
-    files.set(output.path.replace(/^\.?\//, ''), new Uint8Array(await output.arrayBuffer()))
+    const name = output.path.replace(/^\.?\//, '')
+    const isCode = output.kind !== 'asset'
+    const bytes = isCode ? encoder.encode(withoutHostPaths(await output.text())) : await output.bytes()
+    files.set(name, bytes)
   }
   if (!files.has('index.js'))
     throw new SoloError(`${what}: expected a TypeScript or JavaScript file, got ${entry}`)
   return files
 }
 
+const encoder = new TextEncoder()
+
+/**
+ * The bundler writes the host's folder into CommonJS modules that use `__dirname`; in the guest the folder of
+ * the bundle is what they can mean.
+ */
+function withoutHostPaths(code: string): string {
+  return code.replaceAll(/\b(__dirname|__filename)="([^"\\]*)"/g, (found, name: string, path: string) => {
+    if (!isAbsolute(path) || !existsSync(path)) return found
+    return `${name}=import.meta.${name === '__dirname' ? 'dir' : 'path'}`
+  })
+}
+
 function describeLogs(logs: readonly (BuildMessage | ResolveMessage)[], what: string): string {
   const lines = logs
     .filter(({ level }) => level === 'error')
     .map(({ message, position }) => {
-      const place = position === null ? '' : `${relative(process.cwd(), position.file)}:${position.line}: `
+      const place = position === null ? '' : `${displayPath(position.file)}:${position.line}: `
       return `${what}: ${place}${message}`
     })
   return [...new Set(lines)].join('\n') || `${what}: it cannot be bundled`

@@ -14,6 +14,8 @@ import { addLibraries } from './libraries.ts'
 export interface FileContext {
   /** The project's folder. */
   readonly folder: string
+  /** The configuration's file, for messages. */
+  readonly configFile: string
   readonly architecture: Architecture
   /** Folder with the pinned glibc. */
   readonly glibc: string
@@ -79,10 +81,10 @@ async function addFile(
   const where = `files[${index}].from`
   if (elf.machine !== context.architecture) {
     const message = `expected a program for ${context.architecture}, got ${source}, which is for ${elf.machine}`
-    throw new ConfigError('solo.config.ts', [{ path: where, message }])
+    throw new ConfigError(context.configFile, [{ path: where, message }])
   }
   if (elf.interpreter !== undefined || elf.needed.length > 0) {
-    await addLibraries(tree, source, path, where, context)
+    await addLibraries(tree, { path, source }, context, context.configFile, where)
   }
 }
 

@@ -1,13 +1,9 @@
 // Which kernel modules an image holds: a set that virtual and common real machines need, what the
 // configuration names, and all that those depend on; with the index that init reads.
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
 import { hostFile } from '@pkg/image/file-source'
-import { moduleClosure } from '@pkg/image/modules'
+import { type ModuleClosure, moduleClosure, ModuleNotFoundError } from '@pkg/image/modules'
 import type { FileTree } from '@pkg/image/tree'
 import { ConfigError } from '../error.ts'
-import { nearest } from '../config/expect.ts'
-import { moduleName } from '../kernel/depmod.ts'
 import type { Kernel } from '../kernel.ts'
 
 /**
@@ -49,54 +45,59 @@ export interface AddedModules {
  * Adds modules and their index to a tree.
  *
  * @param wanted - what the configuration names; must exist
+ * @param configFile - the configuration's file, for messages
  * @throws ConfigError naming those that do not
  */
 export async function addModules(
   tree: FileTree,
   kernel: Kernel,
   wanted: readonly string[],
+  configFile: string,
 ): Promise<AddedModules> {
   const folder = kernel.modulesFolder
   if (folder === undefined) {
     if (wanted.length === 0) return { names: [], firmware: [] }
     const message = 'expected kernel.modules with kernel.image, as modules are to be loaded, got no folder'
-    throw new ConfigError('solo.config.ts', [{ path: 'modules', message }])
+    throw new ConfigError(configFile, [{ path: 'modules', message }])
   }
-  const available = await availableModules(folder)
-  const problems = wanted.flatMap((name, index) => {
-    if (available.has(canonical(name))) return []
-    const near = nearest(canonical(name), [...available])
-    const hint = near === undefined ? '' : `; did you mean "${near}"?`
-    return [
-      {
-        path: `modules[${index}]`,
-        message: `expected a module of kernel ${kernel.release}, got "${name}"${hint}`,
-      },
-    ]
-  })
-  if (problems.length > 0) throw new ConfigError('solo.config.ts', problems)
-  const present = defaultModules.filter((name) => available.has(canonical(name)))
-  const closure = await moduleClosure({
-    modulesFolder: folder,
-    wanted: [...new Set([...wanted, ...present].map(canonical))],
-  })
+  const closure = await closureOf(folder, wanted, kernel.release, configFile)
   for (const module of closure.modules) {
     tree.add({ path: module.path, type: 'file', content: await hostFile(module.source) })
   }
   const index = new TextEncoder().encode(`${JSON.stringify(closure.index)}\n`)
   tree.add({ path: `/lib/modules/${kernel.release}/solo-modules.json`, type: 'file', content: index })
-  return { names: closure.modules.map(({ name }) => name), firmware: closure.firmware }
+  return {
+    names: closure.modules.map(({ name }) => name),
+    firmware: closure.firmware.map(({ name }) => name),
+  }
 }
 
-function canonical(name: string): string {
-  return name.replaceAll('-', '_')
-}
-
-/** Names of all modules, those that are part of the kernel included. */
-async function availableModules(folder: string): Promise<ReadonlySet<string>> {
-  const files = await Promise.all(
-    ['modules.dep', 'modules.builtin'].map((name) => readFile(join(folder, name), 'utf8').catch(() => '')),
-  )
-  const paths = files.flatMap((text) => text.split('\n')).map((line) => line.split(':')[0] as string)
-  return new Set(paths.filter((path) => path !== '').map(moduleName))
+async function closureOf(
+  modulesFolder: string,
+  wanted: readonly string[],
+  release: string,
+  configFile: string,
+): Promise<ModuleClosure> {
+  const unknown = new Map<string, readonly string[]>()
+  for (;;) {
+    const known = wanted.filter((name) => !unknown.has(name))
+    try {
+      const closure = await moduleClosure({ modulesFolder, wanted: known, optional: defaultModules, release })
+      if (unknown.size === 0) return closure
+      break
+    } catch (error) {
+      // It stops at the first one, but all of them are to be reported.
+      if (!(error instanceof ModuleNotFoundError)) throw error
+      unknown.set(error.wanted, error.similar)
+    }
+  }
+  const problems = wanted.flatMap((name, index) => {
+    const similar = unknown.get(name)
+    if (similar === undefined) return []
+    const hint = similar.length === 0 ? '' : `; did you mean ${similar.join(' or ')}?`
+    return [
+      { path: `modules[${index}]`, message: `expected a module of kernel ${release}, got "${name}"${hint}` },
+    ]
+  })
+  throw new ConfigError(configFile, problems)
 }

@@ -1,7 +1,7 @@
 // A service whose program is not in the image would fail on every boot; it is found here instead.
 import { contentSizeBytes, readContent } from '@pkg/image/file-source'
 import type { FileTree, TreeNode } from '@pkg/image/tree'
-import type { ApplianceConfig } from '../config.ts'
+import type { LoadedAppliance } from '../config/load.ts'
 import { ConfigError, type Problem } from '../error.ts'
 import { commandOf } from './plan.ts'
 
@@ -10,7 +10,10 @@ import { commandOf } from './plan.ts'
  *
  * @throws ConfigError naming the services and what to do
  */
-export async function checkPrograms(config: ApplianceConfig, trees: readonly FileTree[]): Promise<void> {
+export async function checkPrograms(
+  { config, file }: LoadedAppliance,
+  trees: readonly FileTree[],
+): Promise<void> {
   const problems: Problem[] = []
   for (const [index, service] of config.services.entries()) {
     const program = commandOf(service)[0] as string
@@ -19,7 +22,7 @@ export async function checkPrograms(config: ApplianceConfig, trees: readonly Fil
       problems.push({ path: `services[${index}].command[0]`, message: `service ${service.name}: ${message}` })
     }
   }
-  if (problems.length > 0) throw new ConfigError('solo.config.ts', problems)
+  if (problems.length > 0) throw new ConfigError(file, problems)
 }
 
 async function whatIsWrong(program: string, trees: readonly FileTree[]): Promise<string | undefined> {

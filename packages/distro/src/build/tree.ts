@@ -8,7 +8,7 @@ import type { Kernel } from '../kernel.ts'
 import { bundle } from './bundle.ts'
 import { etcFiles } from './etc-files.ts'
 import { addFiles } from './files.ts'
-import { addLibraries } from './libraries.ts'
+import { addRuntimeLibraries } from './libraries.ts'
 import { type AddedModules, addModules } from './modules.ts'
 import { makePlan, serviceFolder, usersOf } from './plan.ts'
 import { stub } from './stub.ts'
@@ -24,22 +24,16 @@ export interface Ingredients {
 }
 
 /** Bun and the libraries that it needs. */
-export async function runtimeTree({ bun, glibc, architecture }: Ingredients): Promise<FileTree> {
+export async function runtimeTree({ bun, glibc }: Pick<Ingredients, 'bun' | 'glibc'>): Promise<FileTree> {
   const tree = new FileTree()
   tree.add({ path: '/bin/bun', type: 'file', mode: 0o755, content: await hostFile(bun) })
-  await addLibraries(tree, bun, '/bin/bun', 'bun', {
-    folder: '/',
-    architecture,
-    glibc,
-    sysroot: glibc,
-    runtime: new FileTree(),
-  })
+  await addRuntimeLibraries(tree, { path: '/bin/bun', source: bun }, glibc)
   return tree
 }
 
 /** Everything else: stub, init, services, modules, files, and the folders that have to exist. */
 export async function applianceTree(
-  { config, folder }: LoadedAppliance,
+  { config, folder, file: configFile }: LoadedAppliance,
   ingredients: Ingredients,
   runtime: FileTree,
 ): Promise<{ tree: FileTree; modules: AddedModules }> {
@@ -61,14 +55,14 @@ export async function applianceTree(
   }
   for (const [index, { name, entry }] of config.services.entries()) {
     if (entry === undefined) continue
-    const files = await bundle(resolve(folder, entry), `solo.config.ts: services[${index}].entry`)
+    const files = await bundle(resolve(folder, entry), `${configFile}: services[${index}].entry`)
     for (const [file, content] of files) {
       tree.add({ path: `${serviceFolder(name)}/${file}`, type: 'file', content })
     }
   }
   const sysroot = resolve(folder, config.sysroot ?? '/')
-  await addFiles(tree, config.files ?? [], { folder, architecture, glibc, sysroot, runtime })
-  const modules = await addModules(tree, kernel, config.modules ?? [])
+  await addFiles(tree, config.files ?? [], { folder, configFile, architecture, glibc, sysroot, runtime })
+  const modules = await addModules(tree, kernel, config.modules ?? [], configFile)
   return { tree, modules }
 }
 

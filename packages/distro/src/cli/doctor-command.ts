@@ -8,7 +8,7 @@ interface Flags {
   readonly json: boolean
 }
 
-export const doctor: Command<CommandContext> = buildCommand<Flags, []>({
+export const doctor: Command<CommandContext> = buildCommand<Flags>({
   docs: {
     brief: 'Say what this machine has and lacks for building and running',
     fullDescription:

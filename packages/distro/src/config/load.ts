@@ -1,8 +1,8 @@
 // From a folder to an appliance: find solo.config.ts, run it, check what it exports.
-import { isAbsolute, join, relative, resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { ApplianceConfig } from '../config.ts'
 import { ConfigError, type Problem, SoloError } from '../error.ts'
-import { kindOf } from '../host/files.ts'
+import { displayPath, kindOf } from '../host/files.ts'
 import { checkMeaning } from './check.ts'
 import { unknownKey } from './expect.ts'
 import { applianceSchema } from './schema.ts'
@@ -11,6 +11,8 @@ import { applianceSchema } from './schema.ts'
 export interface LoadedAppliance {
   /** The project's folder, absolute; paths in the configuration are relative to it. */
   readonly folder: string
+  /** The configuration's file, as messages name it. */
+  readonly file: string
   /** The configuration. */
   readonly config: ApplianceConfig
 }
@@ -33,8 +35,8 @@ export async function loadAppliance(place: string): Promise<LoadedAppliance> {
       exitStatus: 2,
     })
   }
-  const name = displayName(file)
-  return { folder, config: validateAppliance(await runConfig(file, name), folder, name) }
+  const name = displayPath(file)
+  return { folder, file: name, config: validateAppliance(await runConfig(file, name), folder, name) }
 }
 
 /**
@@ -115,19 +117,14 @@ function placeOf(error: unknown, file: string): string {
   if (typeof error !== 'object' || error === null) return ''
   const position = 'position' in error ? error.position : undefined
   if (typeof position === 'object' && position !== null && 'line' in position) {
-    const where = 'file' in position && position.file !== file ? `${displayName(String(position.file))} ` : ''
+    const where = 'file' in position && position.file !== file ? `${displayPath(String(position.file))} ` : ''
     return `${where}line ${String(position.line)}`
   }
   const stack = 'stack' in error ? String(error.stack) : ''
   for (const line of stack.split('\n')) {
     const match = /(?:\(|at )(\/[^():]+):(\d+):\d+\)?$/.exec(line.trim())
     if (match === null) continue
-    return match[1] === file ? `line ${match[2]}` : `${displayName(match[1] as string)} line ${match[2]}`
+    return match[1] === file ? `line ${match[2]}` : `${displayPath(match[1] as string)} line ${match[2]}`
   }
   return ''
-}
-
-function displayName(file: string): string {
-  const short = relative(process.cwd(), file)
-  return short === '' || short.startsWith('..') || isAbsolute(short) ? file : short
 }

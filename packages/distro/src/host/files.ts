@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname, join, relative } from 'node:path'
 import { SoloError } from '../error.ts'
 
 /** SHA-256 of bytes or text, in hexadecimal. */
@@ -72,6 +72,12 @@ export async function writeAtomically(path: string, data: Uint8Array | string): 
     await rm(temporary, { force: true }).catch(() => undefined)
     throw explainWriteError(error, path)
   }
+}
+
+/** A path as people would write it: relative to where they are, unless it lies elsewhere. */
+export function displayPath(file: string): string {
+  const short = relative(process.cwd(), file)
+  return short === '' || short.startsWith('..') ? file : short
 }
 
 /** Turns what the kernel says about a failed write into a line that says what to do; else returns the error. */
