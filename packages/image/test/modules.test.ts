@@ -2,7 +2,7 @@ import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync, zstdDecompressSync } from 'node:zlib'
 import * as fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { ModuleNotFoundError, moduleClosure } from '../src/modules.ts'
 import type { DecompressModule, ModuleClosure, ModuleClosureOptions } from '../src/modules.ts'
 import { fnmatch } from '../src/modules/fnmatch.ts'
@@ -15,6 +15,9 @@ import {
   showDepends,
 } from './module-tree.ts'
 import { run, runOk, temporaryFolder } from './run.ts'
+
+// Each test starts many other programs, on machines that may be busy.
+vi.setConfig({ testTimeout: 30_000 })
 
 const namesOf = (closure: ModuleClosure): string[] => closure.modules.map(({ name }) => name)
 
