@@ -5,6 +5,7 @@
  * as one test, a vitest run as its tests. Flags: `--static`, `--unit`, `--vm` pick a part, `--filter TEXT`
  * runs the tests of the files whose path contains TEXT.
  */
+import { constants } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { staticStages } from './stages/static.ts'
@@ -47,12 +48,20 @@ function chooseStages(options: Options): Stage[] {
   return stages
 }
 
+/**
+ * The tools get a Ctrl-C by themselves; turbo needs a moment to end its tasks, which have process groups of
+ * their own. So this process stays until the stage has ended.
+ */
+let interruptedBy: 'SIGINT' | 'SIGTERM' | undefined
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => (interruptedBy ??= signal))
+
 async function runStages(stages: Stage[]): Promise<{ passed: number; failed: number }> {
   const total = { passed: 0, failed: 0 }
   for (const stage of stages) {
     const startedMs = performance.now()
     process.stdout.write(`${stage.name} …\n`)
     const { passed, failed, output } = await stage.run()
+    if (interruptedBy !== undefined) process.exit(128 + constants.signals[interruptedBy])
     const seconds = ((performance.now() - startedMs) / 1000).toFixed(1)
     if (failed > 0 && output !== '') process.stdout.write(`${output.trimEnd()}\n`)
     process.stdout.write(`${stage.name}: ${failed > 0 ? `${failed} failed` : 'ok'} (${seconds} s)\n`)
