@@ -282,7 +282,7 @@ describe('writeCpio() and its readers agree on random trees', () => {
       fc.asyncProperty(randomTree, async (tree) => {
         const result = run(['cpio', '-t', '--quiet'], { input: await collect(writeCpio(tree)) })
         expect(result).toMatchObject({ status: 0, stderr: '' })
-        expect(result.stdout.trimEnd().split('\n').filter(Boolean).length).toBe(tree.size)
+        expect(result.stdout.split('\n').length - 1).toBe(tree.size)
       }),
       { numRuns: 40 },
     )
