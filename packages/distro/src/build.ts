@@ -121,7 +121,9 @@ async function gather(
   progress.done(kernel.origin)
   progress.step('runtime')
   const bun = await provideBun(architecture, cache)
-  const glibc = await provideGlibc(archive, cache)
+  // A root of the user's own has a glibc that its other libraries fit.
+  const glibc =
+    config.sysroot === undefined ? await provideGlibc(archive, cache) : resolve(folder, config.sysroot)
   progress.done(`Bun ${bunVersion}`)
   return { architecture, kernel, bun, glibc }
 }

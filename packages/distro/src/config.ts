@@ -106,7 +106,10 @@ export interface ApplianceConfig {
   services: ServiceConfig[]
   /** Files to put into the image. */
   files?: FileConfig[]
-  /** Where libraries of the programs in `files` are looked for. Default: this machine's root. */
+  /**
+   * Folder that plays a root, where glibc and the libraries of programs in `files` are looked for. Default: glibc
+   * from the archive's package, pinned, and all else from this machine's root.
+   */
   sysroot?: string
   /** Ports that `solo run` forwards. Default: the ports of the services. */
   forward?: (number | ForwardConfig)[]

@@ -42,7 +42,9 @@ export async function addLibraries(
   configFile: string,
   key: string,
 ): Promise<void> {
-  const pinned = await librariesIn(context.glibc)
+  // Where all comes from one root there is nothing to choose.
+  const oneRoot = context.glibc === context.sysroot
+  const pinned = oneRoot ? new Map<string, string>() : await librariesIn(context.glibc)
   const entries = await elfClosure({ programs: [program], sysroot: context.sysroot }).catch(
     (error: unknown) => {
       if (!(error instanceof MissingLibraryError)) throw error

@@ -4,11 +4,13 @@ import { staticElfAddresses, writeStaticElf } from '@pkg/image/elf'
 import { bootStub } from '@pkg/sys/boot-stub'
 import type { Architecture } from '../host/system.ts'
 
-/** All that PID 1 finds in its environment. */
+/** All that PID 1 finds in its environment; init hands none of it on. */
 const environment: Readonly<Record<string, string>> = {
   PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
   HOME: '/root',
   TERM: 'linux',
+  // Bun would keep a second copy of init's bundle in memory, as the root file system is memory.
+  BUN_RUNTIME_TRANSPILER_CACHE_PATH: '0',
 }
 
 /** The bytes of /init: it mounts /proc and /dev and executes Bun with init's bundle. */
