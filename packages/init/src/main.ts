@@ -8,8 +8,8 @@
  * TERM, PWR and USR2 power off, INT reboots, USR1 halts; RTMIN+3 … +6 halt, power off, reboot and kexec, and
  * RTMIN+13 … +16 do so at once, as with systemd.
  */
-import { readlinkSync } from 'node:fs'
-import { CLOCK_BOOTTIME, SIGCHLD, SIGHUP, SIGPIPE, SIGQUIT } from '@pkg/sys/constants'
+import { AT_FDCWD, CLOCK_BOOTTIME, SIGCHLD, SIGHUP, SIGPIPE, SIGQUIT } from '@pkg/sys/constants'
+import { readlinkat } from '@pkg/sys/fs'
 import { getpid } from '@pkg/sys/process'
 import { watchSignals } from '@pkg/sys/signal'
 import { clock_gettime } from '@pkg/sys/time'
@@ -76,7 +76,7 @@ function scrubEnvironment(): void {
 
 /** Whether this is the machine's PID 1. Only that one may unmount, and must never exit. */
 function ownsMachine(): boolean {
-  return readlinkSync('/proc/self/ns/pid') === FIRST_PID_NAMESPACE
+  return readlinkat(AT_FDCWD, '/proc/self/ns/pid') === FIRST_PID_NAMESPACE
 }
 
 /** Milliseconds since the machine started, suspended time included: what the kernel's own log shows. */

@@ -1,31 +1,24 @@
 /** The kernel's own file systems, and the links in /dev that programs expect. */
-import { AT_FDCWD, MS_NODEV, MS_NOEXEC, MS_NOSUID } from '@pkg/sys/constants'
+import { mount, type MountOptions } from '@pkg/mount/mount'
+import { isMountPoint, readMountinfo } from '@pkg/mount/mountinfo'
+import { AT_FDCWD } from '@pkg/sys/constants'
 import { isSysError } from '@pkg/sys/errno'
 import { symlinkat } from '@pkg/sys/fs'
-import { mount } from '@pkg/sys/mount'
 import { makeFolder } from '../shell/cgroup.ts'
-import { mountedPaths } from '../shell/mount-table.ts'
 
-interface ApiFileSystem {
-  readonly target: string
-  readonly type: string
-  readonly flags: number
-  readonly data: string
-}
+const strict = 'nosuid,nodev,noexec'
 
-const strict = MS_NOSUID | MS_NODEV | MS_NOEXEC
-
-/** In this order; flags and options as systemd has them (src/shared/mount-setup.c). */
-const table: readonly ApiFileSystem[] = [
-  { target: '/proc', type: 'proc', flags: strict, data: '' },
-  { target: '/sys', type: 'sysfs', flags: strict, data: '' },
-  { target: '/dev', type: 'devtmpfs', flags: MS_NOSUID, data: 'mode=0755' },
+/** In this order; options as systemd has them (src/shared/mount-setup.c). */
+const table: readonly MountOptions[] = [
+  { target: '/proc', type: 'proc', options: strict },
+  { target: '/sys', type: 'sysfs', options: strict },
+  { target: '/dev', type: 'devtmpfs', options: 'nosuid,mode=0755' },
   // gid 5 is `tty`, by which grantpt(3) of old programs works.
-  { target: '/dev/pts', type: 'devpts', flags: MS_NOSUID | MS_NOEXEC, data: 'mode=0620,gid=5,ptmxmode=0666' },
-  { target: '/dev/shm', type: 'tmpfs', flags: MS_NOSUID | MS_NODEV, data: 'mode=1777' },
-  { target: '/run', type: 'tmpfs', flags: MS_NOSUID | MS_NODEV, data: 'mode=0755,size=20%' },
-  { target: '/tmp', type: 'tmpfs', flags: MS_NOSUID | MS_NODEV, data: 'mode=1777,size=50%' },
-  { target: '/sys/fs/cgroup', type: 'cgroup2', flags: strict, data: 'nsdelegate,memory_recursiveprot' },
+  { target: '/dev/pts', type: 'devpts', options: 'nosuid,noexec,mode=0620,gid=5,ptmxmode=0666' },
+  { target: '/dev/shm', type: 'tmpfs', options: 'nosuid,nodev,mode=1777' },
+  { target: '/run', type: 'tmpfs', options: 'nosuid,nodev,mode=0755,size=20%' },
+  { target: '/tmp', type: 'tmpfs', options: 'nosuid,nodev,mode=1777,size=50%' },
+  { target: '/sys/fs/cgroup', type: 'cgroup2', options: `${strict},nsdelegate,memory_recursiveprot` },
 ]
 
 /** devtmpfs has none of them, and shells and libraries open them. */
@@ -43,11 +36,16 @@ const links: readonly (readonly [path: string, target: string])[] = [
  * @throws Error that names each that could not be; the others are mounted
  */
 export function mountApiFileSystems(): string {
+  // /proc itself is needed for the look, and Bun does not start without it.
+  const there = readMountinfo()
   const mounted: string[] = []
   const failures: string[] = []
-  for (const each of table) {
+  for (const options of table) {
+    if (isMountPoint(there, options.target)) continue
     try {
-      if (mountOne(each)) mounted.push(each.target)
+      makeFolder(options.target)
+      mount({ source: options.type, ...options })
+      mounted.push(options.target)
     } catch (error) {
       failures.push(error instanceof Error ? error.message : String(error))
     }
@@ -55,14 +53,6 @@ export function mountApiFileSystems(): string {
   for (const [path, target] of links) linkOnce(path, target)
   if (failures.length > 0) throw new Error(failures.join('; '))
   return mounted.join(' ') || 'all there'
-}
-
-function mountOne({ target, type, flags, data }: ApiFileSystem): boolean {
-  // /proc itself is needed for the look, and Bun does not start without it.
-  if (mountedPaths().has(target)) return false
-  makeFolder(target)
-  mount(type, target, type, flags, data)
-  return true
 }
 
 function linkOnce(path: string, target: string): void {

@@ -1,7 +1,7 @@
 /** The folder in which each service gets its cgroup, and the controllers that are passed down to it. */
+import { readMountinfo } from '@pkg/mount/mountinfo'
 import { isSysError } from '@pkg/sys/errno'
 import { makeFolder } from '../shell/cgroup.ts'
-import { mountTable } from '../shell/mount-table.ts'
 import { readText, writeText } from '../shell/text-file.ts'
 
 /**
@@ -12,7 +12,7 @@ import { readText, writeText } from '../shell/text-file.ts'
  *   their process group is killed instead
  */
 export function prepareCgroups(name: string): string | null {
-  const root = mountTable().find(({ type }) => type === 'cgroup2')?.target
+  const root = readMountinfo().find(({ type }) => type === 'cgroup2')?.target
   if (root === undefined) return null
   const base = `${root}/${name}`
   try {
@@ -26,14 +26,20 @@ export function prepareCgroups(name: string): string | null {
   return base
 }
 
-/** One write per controller: one that is refused (EBUSY, EINVAL) must not keep the others out. */
+/** All in one write; or, where one is refused (EBUSY, EINVAL), those that are not. */
 function passControllersDown(group: string): void {
-  for (const controller of readText(`${group}/cgroup.controllers`).trim().split(' ')) {
-    if (controller === '') continue
-    try {
-      writeText(`${group}/cgroup.subtree_control`, `+${controller}`)
-    } catch (error) {
-      if (!isSysError(error)) throw error
-    }
+  const words = readText(`${group}/cgroup.controllers`).trim().split(' ').filter(Boolean)
+  const controllers = words.map((name) => `+${name}`)
+  if (controllers.length === 0 || enable(group, controllers.join(' '))) return
+  for (const controller of controllers) enable(group, controller)
+}
+
+function enable(group: string, controllers: string): boolean {
+  try {
+    writeText(`${group}/cgroup.subtree_control`, controllers)
+    return true
+  } catch (error) {
+    if (isSysError(error)) return false
+    throw error
   }
 }

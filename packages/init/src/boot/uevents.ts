@@ -29,12 +29,18 @@ export interface UeventListener {
   readonly onLost: () => void
 }
 
+/** The running watch. */
+export interface UeventWatch extends Disposable {
+  /** Takes the events that are there already, without waiting for the loop's next turn. */
+  drain(): void
+}
+
 /** Listens from now on. Needs no privilege to listen; nothing is heard in a network namespace of one's own. */
-export function watchUevents({ onEvent, onLost }: UeventListener): Disposable {
+export function watchUevents({ onEvent, onLost }: UeventListener): UeventWatch {
   const opened = socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, NETLINK_KOBJECT_UEVENT)
   bind(opened, { family: AF_NETLINK, pid: 0, groups: KERNEL_GROUP })
   enlargeBuffer()
-  const watch = reactor().watch(opened, EPOLLIN, receive)
+  const watch = reactor().watch(opened, EPOLLIN, () => void receive())
 
   function enlargeBuffer(): void {
     try {
@@ -44,20 +50,26 @@ export function watchUevents({ onEvent, onLost }: UeventListener): Disposable {
     }
   }
 
-  function receive(): void {
+  /** Takes one event; false when there is none. */
+  function receive(): boolean {
     try {
       const { size, address } = recvfrom(opened, buffer, 0)
       // Only the kernel's port is 0: any process with CAP_NET_ADMIN could send to the group.
-      if (address?.family !== AF_NETLINK || address.pid !== 0) return
+      if (address?.family !== AF_NETLINK || address.pid !== 0) return true
       const event = parseUevent(buffer.subarray(0, size))
       if (event !== null) onEvent(event)
     } catch (error) {
-      if (isSysError(error, 'ENOBUFS')) onLost()
-      else if (!isSysError(error, 'EAGAIN')) throw error
+      if (isSysError(error, 'EAGAIN')) return false
+      if (!isSysError(error, 'ENOBUFS')) throw error
+      onLost()
     }
+    return true
   }
 
   return {
+    drain() {
+      while (receive());
+    },
     [Symbol.dispose]() {
       watch[Symbol.dispose]()
       opened.close()

@@ -2,14 +2,16 @@
 import { bringUpLoopback } from '@pkg/net/loopback'
 import { mountApiFileSystems } from '../boot/api-file-systems.ts'
 import { applySysctl, setHostname } from '../boot/kernel-settings.ts'
-import { loadForAllDevices, openModules, type ModuleLoader } from '../boot/modules.ts'
+import { deviceModaliases, openModules, type ModuleLoader } from '../boot/modules.ts'
 import { powerButtons, type PowerButtons } from '../boot/power-button.ts'
 import { runSteps, type BootStep } from '../boot/steps.ts'
-import { watchUevents } from '../boot/uevents.ts'
+import { watchUevents, type UeventWatch } from '../boot/uevents.ts'
 import type { Uevent } from '../boot/uevent.ts'
 import type { LogPriority } from '../core.ts'
 import type { Plan } from '../plan.ts'
 import { catchCtrlAltDel } from '../shell/signals.ts'
+
+type Log = (priority: LogPriority, text: string) => void
 
 /** What the boot needs from PID 1. */
 export interface BootContext {
@@ -18,7 +20,7 @@ export interface BootContext {
   /** Monotonic clock. */
   readonly nowMs: () => number
   /** Writes a line of PID 1's. */
-  readonly log: (priority: LogPriority, text: string) => void
+  readonly log: Log
   /** The power button was pressed. */
   readonly onPowerButton: () => void
 }
@@ -33,6 +35,7 @@ export function bootMachine(context: BootContext): void {
   const { plan, nowMs, log } = context
   const buttons = powerButtons(context.onPowerButton)
   let loader: ModuleLoader | null = null
+  let uevents: UeventWatch | null = null
   const steps: readonly BootStep[] = [
     { name: 'ctrl-alt-del', run: catchCtrlAltDel },
     { name: 'host name', run: () => setHostname(plan.hostname) },
@@ -40,9 +43,9 @@ export function bootMachine(context: BootContext): void {
     { name: 'module index', run: () => ((loader = openModules()) === null ? 'none' : undefined) },
     { name: 'modules of the plan', run: () => loadPlanned(plan, loader) },
     // Listening comes before looking, so that no device slips through between the two.
-    { name: 'uevents', run: () => listen(loader, buttons, log) },
-    { name: 'modules of the devices', run: () => loadAll(loader, log) },
-    { name: 'power button', run: () => `${buttons.addAll()} found` },
+    { name: 'uevents', run: () => void (uevents = listen(loader, buttons, log)) },
+    { name: 'modules of the devices', run: () => loadForDevices(loader, uevents, log) },
+    { name: 'power button', run: () => `${buttons.addAll()} new` },
     // After the modules: some settings exist only with them.
     { name: 'kernel settings', run: () => applySysctl(plan.sysctl) },
   ]
@@ -58,28 +61,36 @@ function loadPlanned(plan: Plan, loader: ModuleLoader | null): string {
   return loaded.join(' ')
 }
 
-function loadAll(loader: ModuleLoader | null, log: BootContext['log']): string {
+/** A bus driver finds what is on its bus: those devices come as uevents, and are asked for at once. */
+function loadForDevices(loader: ModuleLoader | null, uevents: UeventWatch | null, log: Log): string {
   if (loader === null) return 'none'
-  const loaded = loadForAllDevices(loader)
-  for (const failure of loader.takeFailures()) log('warning', failure)
-  return loaded.join(' ') || 'nothing new'
+  const modaliases = deviceModaliases()
+  const loaded = loadAll(loader, modaliases, log)
+  uevents?.drain()
+  return `${loaded.join(' ') || 'none new'}, for ${modaliases.size} devices`
 }
 
-function listen(loader: ModuleLoader | null, buttons: PowerButtons, log: BootContext['log']): void {
+function loadAll(loader: ModuleLoader, modaliases: Iterable<string>, log: Log): string[] {
+  const loaded = [...modaliases].flatMap((modalias) => loader.loadForDevice(modalias))
+  for (const failure of loader.takeFailures()) log('warning', failure)
+  return loaded
+}
+
+function listen(loader: ModuleLoader | null, buttons: PowerButtons, log: Log): UeventWatch {
   function onEvent({ action, values }: Uevent): void {
     const { MODALIAS: modalias, DEVNAME: device } = values
     if (action !== 'add') return
-    if (modalias !== undefined && loader !== null) report(loader.loadForDevice(modalias))
+    if (modalias !== undefined) load([modalias])
     if (device !== undefined && buttons.add(device)) log('info', `power button: /dev/${device}`)
   }
   function onLost(): void {
     log('warning', 'uevents were lost, looking at all devices again')
-    if (loader !== null) report(loadForAllDevices(loader))
+    load(deviceModaliases())
     buttons.addAll()
   }
-  function report(loaded: readonly string[]): void {
+  function load(modaliases: Iterable<string>): void {
+    const loaded = loader === null ? [] : loadAll(loader, modaliases, log)
     if (loaded.length > 0) log('info', `modules of a new device: ${loaded.join(' ')}`)
-    for (const failure of loader?.takeFailures() ?? []) log('warning', failure)
   }
-  watchUevents({ onEvent, onLost })
+  return watchUevents({ onEvent, onLost })
 }

@@ -1,8 +1,8 @@
 /** File systems at the end: unmounted in reverse order, read-only where that cannot be, flushed in any case. */
-import { MS_RDONLY } from '@pkg/sys/constants'
+import { remount } from '@pkg/mount/mount'
+import { readMountinfo, type MountInfo } from '@pkg/mount/mountinfo'
+import { unmount } from '@pkg/mount/unmount'
 import { sync } from '@pkg/sys/io'
-import { mount_remount, umount2 } from '@pkg/sys/mount'
-import { mountTable, type MountEntry } from './mount-table.ts'
 
 /** File systems of the kernel's, which hold nothing that could be lost. */
 const apiTypes: ReadonlySet<string> = new Set([
@@ -30,9 +30,9 @@ const apiTypes: ReadonlySet<string> = new Set([
   'tracefs',
 ])
 
-/** What has to be unmounted, the last mounted first, so that no mount is in the way of one below it. */
-export function mountsToEnd(mounts: readonly MountEntry[]): MountEntry[] {
-  return mounts.filter(({ type }) => !apiTypes.has(type)).toReversed()
+/** The mount points that have to go, the last mounted first, so that no mount is in the way of one below it. */
+export function mountsToEnd(mounts: readonly Pick<MountInfo, 'target' | 'type'>[]): string[] {
+  return mounts.flatMap(({ type, target }) => (apiTypes.has(type) ? [] : [target])).toReversed()
 }
 
 /**
@@ -46,17 +46,17 @@ export function unmountAll(): string[] {
   // First, so that the long part is done while the machine is still whole.
   sync()
   const failures: string[] = []
-  for (const { target } of mountsToEnd(mountTable())) {
+  for (const target of mountsToEnd(readMountinfo())) {
     try {
       if (target !== '/') {
-        umount2(target)
+        unmount({ target })
         continue
       }
     } catch {
       // In use: read-only is the next best, below.
     }
     try {
-      mount_remount(target, MS_RDONLY)
+      remount({ target, options: 'ro' })
     } catch (error) {
       failures.push(error instanceof Error ? error.message : String(error))
     }
