@@ -52,7 +52,7 @@ export interface DhcpState {
   readonly xid: number
   /** When the client began to ask; `secs` counts from here. */
   readonly startedMs: number
-  /** When this state's first message went out; a lease counts from here (RFC 2131 section 4.4.1). */
+  /** When the last message went out; a lease counts from here (RFC 2131 section 4.4.1). */
   readonly sentMs: number
   /** Messages sent in this state. */
   readonly attempts: number
@@ -110,6 +110,9 @@ const EXTENSION_RETRY_MS_MIN = 60_000
 const DECLINE_PAUSE_MS = 10_000
 /** RFC 2131 section 4.4.5: times "SHOULD be chosen with some random fuzz": T1 comes up to 5 % early. */
 const RENEW_FUZZ = 0.05
+
+/** No clause asks for it: a server with leases of a second must not make the client spin. */
+const RENEW_INTERVAL_MS_MIN = 1_000
 
 /**
  * The state to begin with: no carrier, no lease.
@@ -229,12 +232,15 @@ function onAck(draft: Draft, packet: DhcpPacket): void {
   if (draft.name === 'requesting' && lease.server !== draft.offer?.server) {
     return ignore(draft, packet, 'ack from a server that was not asked')
   }
+  const expiresAtMs = draft.sentMs + lease.leaseSeconds * 1000
+  if (expiresAtMs <= draft.nowMs) return ignore(draft, packet, 'ack: the lease was over before it arrived')
   const previous = draft.held?.lease ?? null
+  const renewAtMs = draft.sentMs + lease.renewSeconds * 1000 * (1 - RENEW_FUZZ * random(draft))
   draft.held = {
     lease,
-    renewAtMs: draft.sentMs + lease.renewSeconds * 1000 * (1 - RENEW_FUZZ * random(draft)),
+    renewAtMs: Math.max(renewAtMs, draft.nowMs + RENEW_INTERVAL_MS_MIN),
     rebindAtMs: draft.sentMs + lease.rebindSeconds * 1000,
-    expiresAtMs: draft.sentMs + lease.leaseSeconds * 1000,
+    expiresAtMs,
   }
   draft.naks = 0
   enter(draft, 'bound', draft.held.renewAtMs)
@@ -304,7 +310,6 @@ function enter(draft: Draft, name: DhcpStateName, deadlineMs: number): void {
   draft.name = name
   draft.deadlineMs = deadlineMs
   draft.attempts = 0
-  draft.sentMs = draft.nowMs
   if (name !== 'requesting') draft.offer = null
 }
 
@@ -338,6 +343,7 @@ function transmit(draft: Draft): void {
     return
   }
   draft.deadlineMs = nextTransmissionMs(draft)
+  draft.sentMs = draft.nowMs
   draft.attempts += 1
 }
 
