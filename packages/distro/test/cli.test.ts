@@ -3,8 +3,11 @@ import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { testFolder } from './support/folder.ts'
+
+// apt, dpkg-deb and the bundler take their time on a busy machine.
+vi.setConfig({ testTimeout: 60_000 })
 
 const main = fileURLToPath(new URL('../src/solo.ts', import.meta.url))
 

@@ -2,12 +2,15 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { moduleClosure } from '@pkg/image/modules'
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { Archive, type ArchiveOptions } from '../src/apt/archive.ts'
 import { readLockFile } from '../src/apt/lock-file.ts'
 import { type Kernel, provideKernel } from '../src/kernel.ts'
 import { testFolder } from './support/folder.ts'
 import { compressed, kernelModule, makeDeb, makeRepository, type Repository } from './support/repository.ts'
+
+// apt, dpkg-deb and the bundler take their time on a busy machine.
+vi.setConfig({ testTimeout: 60_000 })
 
 interface Setup {
   readonly cache: string
