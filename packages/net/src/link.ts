@@ -224,6 +224,7 @@ function receiveEvents(events: Netlink, known: ReadonlyMap<number, Link>): LinkE
     return events.receive().flatMap(decodeEvent)
   } catch (error) {
     if (!isSysError(error, 'ENOBUFS')) throw error
+    events.discard()
     return resynchronise(known)
   }
 }

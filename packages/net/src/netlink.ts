@@ -143,6 +143,20 @@ export class Netlink implements Disposable {
   }
 
   /**
+   * Throws away what has arrived. Needed before the state is read anew: the kernel reports ENOBUFS first, and older
+   * events are still in the buffer behind it.
+   */
+  discard(): void {
+    for (let calls = 0; calls < RECEIVE_CALLS_MAX; calls++) {
+      try {
+        if (this.#receive() === null) return
+      } catch (error) {
+        if (!isSysError(error, 'ENOBUFS')) throw error
+      }
+    }
+  }
+
+  /**
    * Waits until {@link Netlink.receive} has something (or an ENOBUFS) to tell.
    *
    * @throws the signal's reason when it is aborted
@@ -191,21 +205,11 @@ export class Netlink implements Disposable {
       if (messages !== null) return messages
     } catch (error) {
       if (!isDump || !isSysError(error, 'ENOBUFS')) throw error
-      this.#drain()
+      this.discard()
       return 'again'
     }
     // See the class: an answer that is not there will not come.
     throw failure(request, EAGAIN, 'the kernel gave no answer')
-  }
-
-  #drain(): void {
-    for (let calls = 0; calls < RECEIVE_CALLS_MAX; calls++) {
-      try {
-        if (this.#receive() === null) return
-      } catch (error) {
-        if (!isSysError(error, 'ENOBUFS')) throw error
-      }
-    }
   }
 
   /** One recvfrom(2); null when nothing is there. The messages are copies. */

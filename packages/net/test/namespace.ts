@@ -20,6 +20,8 @@ export interface Program {
   readonly lines: string[]
   /** Resolves with the first line, old or new, that `matches`; rejects after the time with all lines. */
   line(matches: (line: string) => boolean, timeoutMs: number): Promise<string>
+  /** Sends a signal. */
+  signal(signal: NodeJS.Signals): void
   /** Sends a signal and waits for the end. */
   stop(signal?: NodeJS.Signals): Promise<void>
 }
@@ -130,6 +132,7 @@ function program(child: ChildProcess): Program {
         listeners.delete(listener)
       })
     },
+    signal: (signal) => void child.kill(signal),
     async stop(signal = 'SIGTERM') {
       if (child.exitCode !== null || child.signalCode !== null) return
       child.kill(signal)
