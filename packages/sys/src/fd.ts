@@ -18,9 +18,9 @@ const AT_FDCWD = -100
  *
  * @example
  * ```ts
- * import { O_RDONLY } from '@pkg/sys/constants'
- * import { AT_FDCWD } from '@pkg/sys/constants'
- * import { openat, read } from '@pkg/sys/fs'
+ * import { AT_FDCWD, O_RDONLY } from '@pkg/sys/constants'
+ * import { openat } from '@pkg/sys/fs'
+ * import { read } from '@pkg/sys/io'
  *
  * using file = openat(AT_FDCWD, '/proc/self/comm', O_RDONLY)
  * const buffer = new Uint8Array(16)

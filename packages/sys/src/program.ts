@@ -113,7 +113,8 @@ export class Program {
   /**
    * Adds a system call.
    *
-   * @throws TypeError for more than six arguments, a string with a NUL byte, or a step of another program
+   * @throws TypeError for more than six arguments, a string with a NUL byte, or a step of another program;
+   * RangeError for a number that is no 64-bit integer
    */
   call(name: SyscallName, ...operands: Operand[]): Step {
     if (operands.length > 6) throw new TypeError(`${name}: a system call has at most six arguments`)
@@ -198,11 +199,16 @@ export class Program {
   }
 
   #validate(name: SyscallName, operand: Operand): void {
+    if (operand === null || operand instanceof Uint8Array) return
     if (typeof operand === 'string') refuseNul(name, operand)
+    else if (typeof operand === 'number' || typeof operand === 'bigint') refuseUnfit(name, operand)
     else if (operand instanceof Step && this.steps[operand.index] !== operand) {
       throw new TypeError(`${name}: the argument is a step of another program`)
-    } else if (typeof operand === 'object' && operand !== null && 'strings' in operand) {
-      for (const text of operand.strings) refuseNul(name, text)
+    } else if (!(operand instanceof Step)) {
+      // A missing argument would become 0, which is a file descriptor.
+      const strings = typeof operand === 'object' ? operand.strings : undefined
+      if (strings === undefined) throw new TypeError(`${name}: ${typeof operand} is no argument of a call`)
+      for (const text of strings) refuseNul(name, text)
     }
   }
 
@@ -244,6 +250,15 @@ function writeExit(writer: MemoryWriter, index: number, number: number, status: 
 
 function refuseNul(name: SyscallName, text: string): void {
   if (text.includes('\0')) throw new TypeError(`${name}: a NUL byte in ${JSON.stringify(text)}`)
+}
+
+/** Signed and unsigned numbers of 64 bits are as good: −1 and 2⁶⁴ − 1 are the same register. */
+function refuseUnfit(name: SyscallName, value: number | bigint): void {
+  const fits =
+    typeof value === 'number'
+      ? Number.isSafeInteger(value)
+      : BigInt.asIntN(64, value) === value || BigInt.asUintN(64, value) === value
+  if (!fits) throw new RangeError(`${name}: not a 64-bit integer: ${value}`)
 }
 
 function roundUp8(size: number): number {
@@ -291,11 +306,7 @@ class MemoryWriter {
   /** The word for an operand that is no step: the integer itself, or the address of its constant. */
   constant(operand: Exclude<Operand, Step>): number | bigint {
     if (operand === null) return 0
-    if (typeof operand === 'number') {
-      if (!Number.isSafeInteger(operand)) throw new RangeError(`not a 64-bit integer: ${operand}`)
-      return operand
-    }
-    if (typeof operand === 'bigint') return operand
+    if (typeof operand === 'number' || typeof operand === 'bigint') return operand
     if (typeof operand === 'string') return this.#string(operand)
     if (operand instanceof Uint8Array) {
       const at = this.#reserve(operand.length)
@@ -311,7 +322,8 @@ class MemoryWriter {
 
   #string(text: string): number {
     const at = this.cursor
-    const { written } = encoder.encodeInto(text, this.#bytes.subarray(at))
+    const { read, written } = encoder.encodeInto(text, this.#bytes.subarray(at))
+    if (read < text.length) throw new RangeError('the program is larger than its memory')
     this.#bytes[at + written] = 0
     this.#reserve(written + 1)
     return this.address + at

@@ -11,7 +11,7 @@ import {
   EPOLL_CTL_DEL,
   EPOLL_CTL_MOD,
 } from './generated/constants/event.ts'
-import { check } from './errno.ts'
+import { check, isSysError } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'
 import { startWaker, type Waker, type WakerKind } from './reactor/waker.ts'
@@ -86,8 +86,7 @@ export class Reactor implements Disposable {
   watch(fd: AsFd, events: number, onEvents: OnEvents): Disposable {
     const watch: Watch = { fd: fdNumber(fd), events, onEvents }
     const others = this.#watches.get(watch.fd) ?? []
-    this.#control(others.length === 0 ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, watch.fd, [...others, watch])
-    this.#watches.set(watch.fd, [...others, watch])
+    this.#watches.set(watch.fd, this.#add(watch, others))
     this.#waker.start()
     return { [Symbol.dispose]: () => this.#remove(watch) }
   }
@@ -124,6 +123,22 @@ export class Reactor implements Disposable {
       })
       signal?.addEventListener('abort', onAbort, { once: true })
     })
+  }
+
+  /** Asks the kernel for the events of all of a descriptor's watches; returns those. */
+  #add(watch: Watch, others: readonly Watch[]): Watch[] {
+    const all = [...others, watch]
+    if (others.length > 0) {
+      try {
+        this.#control(EPOLL_CTL_MOD, watch.fd, all)
+        return all
+      } catch (error) {
+        // Its file was closed under its watches: the number is another file's now, and they are void.
+        if (!isSysError(error, 'ENOENT')) throw error
+      }
+    }
+    this.#control(EPOLL_CTL_ADD, watch.fd, [watch])
+    return [watch]
   }
 
   #remove(watch: Watch): void {

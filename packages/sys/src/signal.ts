@@ -40,7 +40,12 @@ type OnSignal = (info: Siginfo) => void
 /** Bytes of `siginfo_t`. A write of up to 4096 bytes to a pipe is atomic, so records never mix. */
 const siginfoSize = 128
 
-const listeners = new Map<number, Set<OnSignal>>()
+/** One call of {@link watchSignals}; the same function may be in several. */
+interface Watch {
+  onSignal: OnSignal
+}
+
+const listeners = new Map<number, Set<Watch>>()
 const previous = new Map<number, Uint8Array>()
 let pipe: Pipe | undefined
 let pipeWatch: Disposable | undefined
@@ -74,17 +79,18 @@ let restorer: number | undefined
  * ```
  */
 export function watchSignals(signals: readonly number[], onSignal: OnSignal): Disposable {
+  const watch: Watch = { onSignal }
   for (const signal of signals) refuseUnwatchable(signal)
   for (const signal of signals) {
     const others = listeners.get(signal)
     if (others === undefined) {
       install(signal)
-      listeners.set(signal, new Set([onSignal]))
-    } else others.add(onSignal)
+      listeners.set(signal, new Set([watch]))
+    } else others.add(watch)
   }
   return {
     [Symbol.dispose]() {
-      for (const signal of signals) forget(signal, onSignal)
+      for (const signal of signals) forget(signal, watch)
     },
   }
 }
@@ -156,33 +162,52 @@ function openPipe(): Pipe {
   return opened
 }
 
-function forget(signal: number, onSignal: OnSignal): void {
+function forget(signal: number, watch: Watch): void {
   const set = listeners.get(signal)
-  if (set === undefined || !set.delete(onSignal) || set.size > 0) return
+  if (set === undefined || !set.delete(watch) || set.size > 0) return
   listeners.delete(signal)
   check(rtSigaction(signal, previous.get(signal) ?? null, null, signalSetSize), 'rt_sigaction')
   previous.delete(signal)
   if (listeners.size > 0) return
   pipeWatch?.[Symbol.dispose]()
   pipeWatch = undefined
+  // What is still in the pipe was for listeners that are gone, not for those that come.
+  while (takeSignals().length > 0);
 }
 
 const buffer = new Uint8Array(new ArrayBuffer(32 * siginfoSize))
 const fields = new DataView(buffer.buffer)
 
 function readSignals(): void {
-  if (pipe === undefined) return
+  for (const info of takeSignals()) {
+    for (const { onSignal } of listeners.get(info.signo) ?? []) callSafely(onSignal, info)
+  }
+}
+
+/** An exception of a listener is the program's uncaught exception; the signals after it are still told. */
+function callSafely(onSignal: OnSignal, info: Siginfo): void {
+  try {
+    onSignal(info)
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error
+    })
+  }
+}
+
+/** Up to 32 records from the pipe, taken out before any listener runs: one may dispose or watch. */
+function takeSignals(): Siginfo[] {
+  if (pipe === undefined) return []
   let size: number
   try {
     size = read(pipe.read, buffer)
   } catch (error) {
-    if (error instanceof SysError && error.code === 'EAGAIN') return
+    if (error instanceof SysError && error.code === 'EAGAIN') return []
     throw error
   }
-  // The records are taken out before any listener runs: one may dispose or watch.
   const infos: Siginfo[] = []
   for (let at = 0; at + siginfoSize <= size; at += siginfoSize) infos.push(siginfoAt(at))
-  for (const info of infos) for (const onSignal of listeners.get(info.signo) ?? []) onSignal(info)
+  return infos
 }
 
 /** Offsets of `siginfo_t` (uapi/asm-generic/siginfo.h), the same on both architectures. */

@@ -1,6 +1,6 @@
 // Starting programs: clone3(CLONE_VM | CLONE_VFORK) and a syscall program in the child. The engine is not forked,
 // no helper binary is executed, and any step may come between clone and exec.
-import { AT_FDCWD, X_OK } from './generated/constants/file.ts'
+import { AT_FDCWD, STATX_TYPE, S_IFMT, S_IFREG, X_OK } from './generated/constants/file.ts'
 import {
   CLONE_CLEAR_SIGHAND,
   CLONE_INTO_CGROUP,
@@ -13,20 +13,23 @@ import {
   CLONE_PIDFD,
   CLONE_VFORK,
   CLONE_VM,
+  PR_GET_DUMPABLE,
+  PR_SET_DUMPABLE,
   P_PIDFD,
   WEXITED,
 } from './generated/constants/process.ts'
-import { CLD_DUMPED, CLD_EXITED, SIGCHLD, SIG_SETMASK } from './generated/constants/signal.ts'
-import { isError, SysError } from './errno.ts'
+import { SIGCHLD, SIG_SETMASK } from './generated/constants/signal.ts'
+import { errnoNumber, isError, isSysError, SysError } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
-import { faccessat } from './fs.ts'
-import { pipe2, setNonBlocking } from './io.ts'
+import { faccessat, statx } from './fs.ts'
+import { duplicate, pipe2, setNonBlocking } from './io.ts'
 import { type Mapping, mmap } from './memory.ts'
-import { pidfd_send_signal, waitid } from './process.ts'
+import { waitid } from './process.ts'
 import { interpreters, rowWords } from './program/interpreter.ts'
 import { addressOf, bind, currentArchitecture, syscallNumber } from './raw.ts'
 import { mapCode, nativeFunction } from './raw/ffi.ts'
-import { reactor, type WaitOptions } from './reactor.ts'
+import type { WaitOptions } from './reactor.ts'
+import { type ChildPipes, makeChild } from './spawn/child.ts'
 import { type ChildFd, childProgram } from './spawn/steps.ts'
 
 /** What one of the child's first three descriptors is. */
@@ -43,7 +46,10 @@ export interface Rlimit {
 
 /** What to start, and as what. */
 export interface SpawnOptions {
-  /** The program; a name without `/` is looked for in the PATH of `env`. */
+  /**
+   * The program. A name without `/` is looked for in the PATH of `env`, by the parent: from its working directory
+   * and with its rights. One with `/` that is not absolute begins at `cwd`.
+   */
   file: string
   /** Arguments after argv[0]. */
   args?: readonly string[]
@@ -102,7 +108,12 @@ export interface Child extends Disposable {
   readonly stdin?: OwnedFd
   readonly stdout?: OwnedFd
   readonly stderr?: OwnedFd
-  /** Resolves when it has ended, and reaps it. May be called again. Where a reaper waits for every child, use that. */
+  /**
+   * Resolves when it has ended, and reaps it. May be called again, and by several at once. Where a reaper waits for
+   * every child, use that. Blocks: the first call, for at most a tenth of a millisecond.
+   *
+   * @throws the signal's reason when aborted; TypeError when the child is disposed meanwhile
+   */
   wait(options?: WaitOptions): Promise<ExitStatus>
   /** Sends a signal. It cannot hit another process that got the id. */
   kill(signal: number): void
@@ -141,8 +152,9 @@ export function spawn(options: SpawnOptions): Child {
   if ((namespaces & ~possibleNamespaces) !== 0)
     throw new RangeError('spawn: such namespaces are not possible')
   validateEnvironment(options.env)
-  const stdio = openStdio(options)
+  const stdio: OpenedStdio = { ours: [0, 1, 2], parent: {}, child: [] }
   try {
+    openStdio(options, stdio)
     const fds = childFds(options, stdio.ours)
     const file = findProgram(options)
     const { pid, pidfd } = clone(file, options, fds)
@@ -159,15 +171,14 @@ interface OpenedStdio {
   /** What each of 0, 1, 2 will be in the child. */
   ours: [ChildFd, ChildFd, ChildFd]
   /** Pipe ends for the parent to keep. */
-  parent: { stdin?: OwnedFd; stdout?: OwnedFd; stderr?: OwnedFd }
+  parent: ChildPipes
   /** Pipe ends to close once the child has them. */
   child: OwnedFd[]
 }
 
 const stdioNames = ['stdin', 'stdout', 'stderr'] as const
 
-function openStdio(options: SpawnOptions): OpenedStdio {
-  const opened: OpenedStdio = { ours: [0, 1, 2], parent: {}, child: [] }
+function openStdio(options: SpawnOptions, opened: OpenedStdio): void {
   for (const [number, name] of stdioNames.entries()) {
     const stdio = options.stdio?.[number] ?? 'inherit'
     if (stdio === 'inherit') continue
@@ -177,12 +188,13 @@ function openStdio(options: SpawnOptions): OpenedStdio {
     }
     const pipe = pipe2(0)
     const [kept, given] = number === 0 ? [pipe.write, pipe.read] : [pipe.read, pipe.write]
-    setNonBlocking(kept, true)
     opened.parent[name] = kept
     opened.child.push(given)
-    opened.ours[number] = given.fd
+    setNonBlocking(kept, true)
+    // Where our own 0, 1 or 2 is closed the pipe takes its number, and 'inherit' would hand it on.
+    if (given.fd <= 2) opened.child.push(duplicate(given))
+    opened.ours[number] = opened.child.at(-1)?.fd ?? given.fd
   }
-  return opened
 }
 
 function childFds(options: SpawnOptions, stdio: readonly ChildFd[]): Map<number, ChildFd> {
@@ -203,18 +215,23 @@ function validateEnvironment(env: Readonly<Record<string, string>>): void {
   }
 }
 
-/** Looks in PATH, as execvp(3) does; a program that is not found is left for execve to report. */
+/** Looks in PATH, as execvp(3) does. A name that is not found there is never looked for anywhere else. */
 function findProgram({ file, env }: SpawnOptions): string {
   if (file === '') throw new TypeError('spawn: file is empty')
   if (file.includes('/')) return file
   for (const folder of (env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin').split(':')) {
     const candidate = `${folder || '.'}/${file}`
-    if (faccessat(AT_FDCWD, candidate, X_OK)) return candidate
+    if (faccessat(AT_FDCWD, candidate, X_OK) && isFile(candidate)) return candidate
   }
-  return file
+  throw new SysError({ errno: errnoNumber('ENOENT'), syscall: 'spawn', path: file, attempt: 'not in PATH' })
+}
+
+function isFile(path: string): boolean {
+  return (statx(AT_FDCWD, path, 0, STATX_TYPE).stx_mode & S_IFMT) === S_IFREG
 }
 
 const rtSigprocmask = bind('rt_sigprocmask', 'int', 'ptr', 'ptr', 'int')
+const prctl = bind('prctl', 'int', 'int', 'int', 'int', 'int')
 const allSignals = new BigUint64Array(new ArrayBuffer(8)).fill(0xffff_ffff_ffff_ffffn)
 const savedSignals = new BigUint64Array(new ArrayBuffer(8))
 
@@ -238,15 +255,21 @@ function clone(
   const program = childProgram(file, options, fds, legacyClone)
   if (arena === undefined || program.sizeBytesMax > arena.bytes.length) {
     const lengthBytes = Math.max(arenaSizeBytes, program.sizeBytesMax)
+    const larger = mmap({ lengthBytes })
     arena?.[Symbol.dispose]()
-    arena = mmap({ lengthBytes })
+    arena = larger
   }
   const compiled = program.compile({ address: arena.address }, arena.bytes)
   const row = legacyClone ? cloneRow(options) : clone3Row(options)
   spawnCode ??= loadSpawnCode()
   // A signal handler must not run in the child: it would run on the parent's stack and memory.
   rtSigprocmask(SIG_SETMASK, allSignals, savedSignals, 8)
+  const changesUser = options.uid !== undefined || options.gid !== undefined
+  const dumpable = changesUser ? prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) : 0
   const pid = spawnCode(row, arena.address)
+  // A change of user takes "dumpable" from the memory, which until the exec is ours too (kernel/cred.c,
+  // commit_creds): our /proc files would belong to root, and we could not be traced or leave a core.
+  if (dumpable === 1) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
   rtSigprocmask(SIG_SETMASK, savedSignals, null, 8)
   const ENOSYS = 38
   if (pid === -ENOSYS && !legacyClone) {
@@ -257,8 +280,7 @@ function clone(
   const pidfd = new OwnedFd(pidfdMemory[0] ?? -1)
   const failure = program.failure(compiled)
   if (failure === undefined) return { pid, pidfd }
-  waitid({ idtype: P_PIDFD, id: pidfd, options: WEXITED })
-  pidfd.close()
+  reapFailed(pidfd)
   const subject = failure.step.name === 'chdir' ? ` ${String(options.cwd)}` : ''
   throw new SysError({
     errno: failure.errno,
@@ -266,6 +288,17 @@ function clone(
     path: file,
     attempt: `${failure.step.name}${subject}`,
   })
+}
+
+function reapFailed(pidfd: OwnedFd): void {
+  try {
+    waitid({ idtype: P_PIDFD, id: pidfd, options: WEXITED })
+  } catch (error) {
+    // ECHILD: this process ignores SIGCHLD, and the kernel reaps for it.
+    if (!isSysError(error, 'ECHILD')) throw error
+  } finally {
+    pidfd.close()
+  }
 }
 
 function loadSpawnCode(): NonNullable<typeof spawnCode> {
@@ -311,41 +344,4 @@ function rowOf(name: 'clone' | 'clone3', ...parameters: bigint[]): Uint8Array {
   row[rowWords.number] = BigInt(syscallNumber(name))
   for (const [index, value] of parameters.entries()) row[rowWords.arguments + index] = value
   return new Uint8Array(row.buffer)
-}
-
-function makeChild(pid: number, pidfd: OwnedFd, ends: OpenedStdio['parent']): Child {
-  let status: Promise<ExitStatus> | undefined
-  const reap = async (options: WaitOptions): Promise<ExitStatus> => {
-    await reactor().readable(pidfd, options)
-    const result = waitid({ idtype: P_PIDFD, id: pidfd, options: WEXITED })
-    if (result === null) throw new TypeError(`spawn: pid ${pid} ended without a status`)
-    const exited = result.code === CLD_EXITED
-    return {
-      pid,
-      code: exited ? result.status : null,
-      signal: exited ? null : result.status,
-      coreDumped: result.code === CLD_DUMPED,
-    }
-  }
-  return {
-    pid,
-    pidfd,
-    ...ends,
-    async wait(options = {}) {
-      if (status === undefined) {
-        const waiting = reap(options)
-        status = waiting
-        // A wait that was given up has not reaped: the next one begins anew.
-        waiting.catch(() => {
-          if (status === waiting) status = undefined
-        })
-      }
-      return await status
-    },
-    kill: (signal) => pidfd_send_signal(pidfd, signal),
-    [Symbol.dispose]() {
-      pidfd.close()
-      for (const end of Object.values(ends)) end.close()
-    },
-  }
 }

@@ -48,7 +48,7 @@ export function addressOf(view: ArrayBufferView): number {
 
 /** `sizeBytes` of this process's memory at `address`, without a copy. The caller keeps the mapping alive. */
 export function memoryAt(address: number, sizeBytes: number): ArrayBuffer {
-  return toArrayBuffer(address as Pointer, 0, sizeBytes)
+  return toArrayBuffer(address, 0, sizeBytes)
 }
 
 /** The two calls of the C library that are needed before the first system call can be made without it. */

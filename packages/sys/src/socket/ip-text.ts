@@ -35,8 +35,17 @@ export function parseIpv6(text: string): Uint8Array {
   return Uint8Array.from([...before, ...zeros, ...after].flatMap((group) => [group >> 8, group & 0xff]))
 }
 
-/** The canonical text of sixteen bytes (RFC 5952): lower case, the longest run of zero groups shortened. */
+/** `::ffff:0:0/96`, RFC 4291 §2.5.5.2. */
+const ipv4MappedPrefix = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff]
+
+/**
+ * The canonical text of sixteen bytes (RFC 5952): lower case, the longest run of zero groups shortened, an
+ * IPv4-mapped address with its last four bytes in decimal (§5).
+ */
 export function formatIpv6(bytes: Uint8Array): string {
+  if (ipv4MappedPrefix.every((byte, index) => bytes[index] === byte)) {
+    return `::ffff:${bytes.subarray(12, 16).join('.')}`
+  }
   const groups = Array.from(
     { length: 8 },
     (_, index) => ((bytes[2 * index] ?? 0) << 8) | (bytes[2 * index + 1] ?? 0),

@@ -12,7 +12,7 @@ import { SIGPIPE, SIGXFSZ, SIG_SETMASK } from '../generated/constants/signal.ts'
 import { TIOCSCTTY } from '../generated/constants/terminal.ts'
 import { fdNumber } from '../fd.ts'
 import { Program, type Step, vector } from '../program.ts'
-import { s64, u32 } from '../raw/arguments.ts'
+import { u32 } from '../raw/arguments.ts'
 import type { Rlimit, SpawnOptions } from '../spawn.ts'
 
 /** The largest signal number on Linux (`_NSIG`). */
@@ -38,9 +38,13 @@ export function childProgram(
   const program = new Program()
   addSignals(program, legacyClone)
   if (legacyClone && options.cgroup !== undefined) addCgroup(program, fdNumber(options.cgroup))
-  addLimits(program, options)
+  addPriorities(program, options)
   addSession(program, options)
   addFds(program, fds)
+  // After the descriptors are in place: a low RLIMIT_NOFILE would forbid the numbers in between.
+  for (const limit of options.rlimits ?? []) {
+    program.call('prlimit64', 0, u32(limit.resource, 'resource'), rlimit64(limit), null)
+  }
   if (options.controllingTty !== undefined) {
     program.call('ioctl', fdNumber(options.controllingTty), TIOCSCTTY, 0)
   }
@@ -75,22 +79,29 @@ function addCgroup(program: Program, cgroup: number): void {
   program.call('close', file)
 }
 
-function addLimits(program: Program, options: SpawnOptions): void {
-  for (const limit of options.rlimits ?? []) {
-    program.call('prlimit64', 0, u32(limit.resource, 'resource'), rlimit64(limit), null)
+function addPriorities(program: Program, options: SpawnOptions): void {
+  if (options.nice !== undefined) {
+    program.call('setpriority', PRIO_PROCESS, 0, between(options.nice, -20, 19, 'nice'))
   }
-  if (options.nice !== undefined) program.call('setpriority', PRIO_PROCESS, 0, u32(options.nice, 'nice'))
   if (options.oomScoreAdj !== undefined) {
-    const text = new TextEncoder().encode(String(s64(options.oomScoreAdj, 'oomScoreAdj')))
+    const text = new TextEncoder().encode(String(between(options.oomScoreAdj, -1000, 1000, 'oomScoreAdj')))
     const file = program.call('openat', AT_FDCWD, '/proc/self/oom_score_adj', O_WRONLY, 0)
     program.call('write', file, text, text.length)
     program.call('close', file)
   }
 }
 
+function between(value: number, min: number, max: number, name: string): number {
+  if (!Number.isInteger(value) || value < min || value > max) {
+    throw new RangeError(`${name} must be an integer from ${min} to ${max}: ${value}`)
+  }
+  return value
+}
+
 function rlimit64(limit: Rlimit): Uint8Array {
   const RLIM_INFINITY = 0xffff_ffff_ffff_ffffn
-  const value = (amount: number): bigint => (amount === Infinity ? RLIM_INFINITY : BigInt(amount))
+  const value = (amount: number): bigint =>
+    amount === Infinity ? RLIM_INFINITY : BigInt(between(amount, 0, Number.MAX_SAFE_INTEGER, 'rlimit'))
   return new Uint8Array(BigUint64Array.of(value(limit.soft), value(limit.hard)).buffer)
 }
 
@@ -114,8 +125,8 @@ function addCredentials(program: Program, options: SpawnOptions): void {
 }
 
 /**
- * Puts each descriptor at its number. Sources that lie where a target will be are first duplicated out of the way,
- * so that no order of assignments can overwrite one.
+ * Puts each descriptor at its number. Sources that lie where another target will be are first duplicated out of the
+ * way, so that no order of assignments can overwrite one.
  */
 function addFds(program: Program, fds: ReadonlyMap<number, ChildFd>): void {
   const aboveTargets = Math.max(-1, ...fds.keys()) + 1
@@ -127,11 +138,12 @@ function addFds(program: Program, fds: ReadonlyMap<number, ChildFd>): void {
   const sources = new Map<number, number | Step>()
   for (const [target, source] of fds) {
     if (source === 'null') sources.set(target, (nothing ??= openNothing()))
-    else if (source === target || source >= aboveTargets) sources.set(target, source)
+    else if (source === target || !fds.has(source)) sources.set(target, source)
     else sources.set(target, program.call('fcntl', source, F_DUPFD, aboveTargets))
   }
   for (const [target, source] of sources) {
-    if (source === target) program.call('fcntl', target, F_SETFD, 0)
+    // EBADF: what was to be inherited is closed in the parent, and so it is in the child.
+    if (source === target) program.call('fcntl', target, F_SETFD, 0).tolerate('EBADF')
     else program.call('dup3', source, target, 0)
   }
 }
