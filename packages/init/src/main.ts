@@ -53,11 +53,15 @@ export async function main(args: readonly string[]): Promise<void> {
   surviveErrors(log)
   for (const { priority, text } of early) log(priority, text)
   const plan = readPlan(options.plan)
-  if (typeof plan === 'string') return cannotGoOn(console, plan)
+  if ('problem' in plan) return cannotGoOn(console, plan)
   run({ options, mode, console, log, plan })
 }
 
 function readOptions(args: readonly string[]): Options | null {
+  if (args.includes('--help')) {
+    process.stdout.write(usage)
+    return null
+  }
   try {
     const options = parseOptions(args)
     if (getpid() === 1) return options
@@ -102,17 +106,26 @@ function surviveErrors(log: (priority: LogPriority, text: string) => void): void
   process.on('unhandledRejection', report('unhandled rejection'))
 }
 
-function readPlan(path: string): Plan | string {
+interface NoPlan {
+  readonly problem: string
+  /** Whether the plan, wrong as it is, allows a shell: by its own words only. */
+  readonly allowShell: boolean
+}
+
+function readPlan(path: string): Plan | NoPlan {
+  let text = ''
   try {
-    return parsePlan(readText(path), path)
+    text = readText(path)
+    return parsePlan(text, path)
   } catch (error) {
-    return error instanceof Error ? error.message : String(error)
+    const problem = error instanceof Error ? error.message : String(error)
+    return { problem, allowShell: /"allowEmergencyShell"\s*:\s*true\b/.test(text) }
   }
 }
 
-async function cannotGoOn(console: Console, reason: string): Promise<void> {
-  if (ownsMachine()) return lastResort(console, reason, false)
-  console.line('init', reason)
+async function cannotGoOn(console: Console, { problem, allowShell }: NoPlan): Promise<void> {
+  if (ownsMachine()) return lastResort(console, problem, allowShell)
+  console.line('init', problem)
   await console.settle(1000)
   // EX_CONFIG of sysexits.h: whoever runs the container sees it.
   process.exit(78)

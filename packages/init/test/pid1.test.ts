@@ -1,3 +1,5 @@
+import { execFileSync } from 'node:child_process'
+import { closeSync, openSync, readSync, rmSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { startPid1 } from './namespace/pid1.ts'
 
@@ -86,6 +88,25 @@ test('PID 1 bounds a flood of lines and cuts long ones, and goes on', async () =
   expect(pid1.lines.filter((line) => / flood: /.test(line)).length).toBeLessThan(3000)
   pid1.tell('echo alive')
   await pid1.waitFor(/driver: alive$/)
+})
+
+test('PID 1 goes on while nobody reads its console', async () => {
+  const path = `/var/tmp/solo-console-${process.pid}`
+  execFileSync('mkfifo', [path])
+  const fifo = openSync(path, 'r+')
+  try {
+    const long = 'x'.repeat(1500)
+    const flood = shell('flood', `for i in $(seq 600); do echo ${long}; done; exec sleep 60`)
+    await using pid1 = startPid1([flood], {}, ['--console', path])
+    // 600 lines of 1500 bytes are more than the pipe (64 KiB) and the queue (256 KiB) hold.
+    pid1.tell('sleep 0.5; kill -TERM 1')
+    expect(await pid1.ended).toEqual({ code: null, signal: 'SIGINT' })
+    const bytes = Buffer.alloc(128 * 1024)
+    expect(bytes.toString('utf8', 0, readSync(fifo, bytes))).toContain(`flood: ${long}\n`)
+  } finally {
+    closeSync(fifo)
+    rmSync(path)
+  }
 })
 
 // A pid namespace's init is killed by SIGINT for "halt" and "power off", by SIGHUP for "restart": reboot(2).

@@ -23,7 +23,7 @@ export async function lastResort(console: Console, reason: string, allowShell: b
   } else {
     console.line('init', 'the boot cannot go on; a shell follows, its end reboots')
     await console.settle(1000)
-    await runShell(shell)
+    await runShell(shell).catch((error: unknown) => console.line('init', String(error)))
   }
   console.line('init', 'rebooting')
   await console.settle(1000)

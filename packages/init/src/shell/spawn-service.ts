@@ -1,4 +1,5 @@
 /** A service of the plan → a running process in a cgroup of its own, with its output captured. */
+import { SIGKILL } from '@pkg/sys/constants'
 import { spawn } from '@pkg/sys/spawn'
 import { captureOutput, type Capture } from '../log/capture.ts'
 import type { ServicePlan } from '../plan.ts'
@@ -52,9 +53,16 @@ export function spawnService(service: ServicePlan, context: SpawnContext): Runni
     umask: 0o022,
     ...(group === null ? {} : { cgroup: group }),
   })
-  // The reaper waits for all children, so nobody needs the pidfd.
-  child.pidfd.close()
   const pipes = [child.stdout, child.stderr].filter((pipe) => pipe !== undefined)
-  const output = captureOutput(pipes, context.nowMs, (text) => context.onLine(service.name, text))
-  return { pid: child.pid, output }
+  try {
+    const output = captureOutput(pipes, context.nowMs, (text) => context.onLine(service.name, text))
+    // The reaper waits for all children, so nobody needs the pidfd.
+    child.pidfd.close()
+    return { pid: child.pid, output }
+  } catch (error) {
+    // A process that nobody knows would run beside its successor.
+    child.kill(SIGKILL)
+    child[Symbol.dispose]()
+    throw error
+  }
 }

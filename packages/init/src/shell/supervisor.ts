@@ -41,8 +41,8 @@ export interface Supervisor {
 export function supervise(plan: Plan, hands: Hands, seed: number): Supervisor {
   let state = initialState(plan, seed)
   const queue: Event[] = []
-  const timers = new Map<number, ReturnType<typeof setTimeout>>()
   let stepping = false
+  const timers = timerSet((timer) => send({ type: 'timer', timer }))
 
   function send(event: UntimedEvent): void {
     queue.push({ ...event, atMs: hands.nowMs() })
@@ -54,76 +54,95 @@ export function supervise(plan: Plan, hands: Hands, seed: number): Supervisor {
   }
 
   function takeStep(event: Event): void {
-    attempt(`event ${event.type}`, () => {
+    attempt(hands, `event ${event.type}`, () => {
       const result = step(state, event)
       state = result.state
-      for (const action of result.actions) attempt(action.type, () => carryOut(action))
+      for (const action of result.actions) {
+        attempt(hands, action.type, () => carryOut(action, { hands, timers, send, state }))
+      }
     })
-  }
-
-  function attempt(what: string, act: () => void): void {
-    try {
-      act()
-    } catch (error) {
-      hands.log(
-        'error',
-        `${what}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
-      )
-    }
-  }
-
-  function carryOut(action: Action): void {
-    switch (action.type) {
-      case 'spawn':
-        return spawn(action.service)
-      case 'kill':
-        return hands.kill(action.service, action.pid, action.signal)
-      case 'kill-cgroup': {
-        const { service } = action
-        return hands.killGroup(service, () => send({ type: 'cgroup-empty', service }))
-      }
-      case 'arm-timer':
-        return arm(action.timer, action.delayMs)
-      case 'cancel-timer':
-        clearTimeout(timers.get(action.timer))
-        return void timers.delete(action.timer)
-      case 'log':
-        return hands.log(action.priority, action.text)
-      case 'ready':
-        return hands.ready(action.running, action.failed)
-      case 'shutdown-phase': {
-        const { phase, timeoutMs } = action
-        return hands.shutdownPhase(phase, timeoutMs, () => send({ type: 'phase-finished', phase }))
-      }
-      case 'power':
-        return hands.power(action.kind)
-    }
-  }
-
-  function spawn(name: string): void {
-    const service = state.services[name]
-    if (service === undefined) return
-    try {
-      const pid = hands.spawn(service.plan)
-      send({ type: 'spawned', service: name, pid })
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error)
-      send({ type: 'spawn-failed', service: name, reason })
-    }
-  }
-
-  function arm(timer: number, delayMs: number): void {
-    const fire = (): void => {
-      timers.delete(timer)
-      send({ type: 'timer', timer })
-    }
-    timers.set(timer, setTimeout(fire, delayMs))
   }
 
   return {
     send,
     get state() {
       return state
+    },
+  }
+}
+
+function attempt(hands: Hands, what: string, act: () => void): void {
+  try {
+    act()
+  } catch (error) {
+    hands.log('error', `${what}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`)
+  }
+}
+
+interface Means {
+  readonly hands: Hands
+  readonly timers: TimerSet
+  readonly send: (event: UntimedEvent) => void
+  readonly state: State
+}
+
+function carryOut(action: Action, { hands, timers, send, state }: Means): void {
+  switch (action.type) {
+    case 'spawn':
+      return spawn(state.services[action.service]?.plan, hands, send)
+    case 'kill':
+      return hands.kill(action.service, action.pid, action.signal)
+    case 'kill-cgroup': {
+      const { service } = action
+      return hands.killGroup(service, () => send({ type: 'cgroup-empty', service }))
+    }
+    case 'arm-timer':
+      return timers.arm(action.timer, action.delayMs)
+    case 'cancel-timer':
+      return timers.cancel(action.timer)
+    case 'log':
+      return hands.log(action.priority, action.text)
+    case 'ready':
+      return hands.ready(action.running, action.failed)
+    case 'shutdown-phase': {
+      const { phase, timeoutMs } = action
+      return hands.shutdownPhase(phase, timeoutMs, () => send({ type: 'phase-finished', phase }))
+    }
+    case 'power':
+      return hands.power(action.kind)
+  }
+}
+
+function spawn(service: ServicePlan | undefined, hands: Hands, send: Means['send']): void {
+  if (service === undefined) return
+  try {
+    const pid = hands.spawn(service)
+    send({ type: 'spawned', service: service.name, pid })
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    send({ type: 'spawn-failed', service: service.name, reason })
+  }
+}
+
+/** The core's timers by their numbers. */
+interface TimerSet {
+  arm(timer: number, delayMs: number): void
+  cancel(timer: number): void
+}
+
+function timerSet(onFire: (timer: number) => void): TimerSet {
+  const timers = new Map<number, ReturnType<typeof setTimeout>>()
+  return {
+    arm(timer, delayMs) {
+      const fire = (): void => {
+        timers.delete(timer)
+        onFire(timer)
+      }
+      timers.set(timer, setTimeout(fire, delayMs))
+    },
+    cancel(timer) {
+      clearTimeout(timers.get(timer))
+      timers.delete(timer)
     },
   }
 }
