@@ -50,7 +50,9 @@ export interface MountOptions {
 
 /** What to show again somewhere else. */
 export interface BindOptions {
+  /** The folder or file to show. */
   source: string
+  /** Where; it must exist, a folder for a folder. */
   target: string
   /** With everything that is mounted below. */
   recursive?: boolean
@@ -60,6 +62,7 @@ export interface BindOptions {
 
 /** What to change about a mount. */
 export interface RemountOptions {
+  /** The mount point. */
   target: string
   /** As in fstab; only what is named changes. */
   options: string
@@ -67,6 +70,7 @@ export interface RemountOptions {
 
 /** What to change about one mount or a tree of them. */
 export interface MountAttributesOptions {
+  /** The mount point. */
   target: string
   /** Per-mount words only: `ro`, `rw`, `nosuid`, `suid`, `noatime`, … */
   options: string
@@ -76,14 +80,17 @@ export interface MountAttributesOptions {
 
 /** Where to move a mount. */
 export interface MoveOptions {
+  /** The mount point to move. */
   source: string
+  /** Where to; it must exist. */
   target: string
 }
 
 /** How mounts and unmounts travel between copies of a tree. */
 export interface PropagationOptions {
+  /** The mount point. */
   target: string
-  /** @see https://man7.org/linux/man-pages/man7/mount_namespaces.7.html */
+  /** As in mount_namespaces(7): both ways, not at all, inwards only, or private and not to be bound. */
   propagation: 'shared' | 'private' | 'slave' | 'unbindable'
   /** Everything below, too. */
   recursive?: boolean
@@ -91,6 +98,7 @@ export interface PropagationOptions {
 
 /** A file system in memory. */
 export interface TmpfsOptions {
+  /** The mount point; it must exist. */
   target: string
   /** Default: half of the memory. */
   sizeBytes?: number

@@ -20,6 +20,7 @@ export interface MountInfo {
   options: string
   /** Propagation: `shared:1`, `master:2`, `propagate_from:2`, `unbindable`. Empty: private. */
   propagation: string[]
+  /** The file system: `ext4`, `tmpfs`, … */
   type: string
   /** Device, or whatever word was given. */
   source: string
@@ -29,6 +30,7 @@ export interface MountInfo {
 
 /** A mount with those on top of it. */
 export interface MountNode extends MountInfo {
+  /** What is mounted on it, in the order of the table. */
   children: MountNode[]
 }
 

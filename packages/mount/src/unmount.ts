@@ -5,6 +5,7 @@ import { reporting } from './mount/failure.ts'
 
 /** How to unmount. */
 export interface UnmountOptions {
+  /** The mount point. */
   target: string
   /** Take it out of the tree at once; it ends when its last file is closed (`MNT_DETACH`). */
   lazy?: boolean

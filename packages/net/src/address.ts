@@ -41,12 +41,17 @@ import type { Netlink } from './netlink.ts'
 
 /** An address that a link has. */
 export interface LinkAddress {
+  /** The link that has it. */
   linkIndex: number
+  /** IPv4 or IPv6. */
   family: 'inet' | 'inet6'
+  /** As text, IPv6 in the form of RFC 5952. */
   address: string
+  /** Leading bits that name the network: 24. */
   prefixLength: number
   /** The other end of a point-to-point link. */
   peer?: string
+  /** IPv4 only. */
   broadcast?: string
   /** IPv4 only: the link's name, or an alias of it. */
   label?: string
@@ -64,6 +69,7 @@ export interface LinkAddress {
 export interface AddressFilter {
   /** Name or index. */
   link?: string | number
+  /** IPv4 or IPv6; default: both. */
   family?: 'inet' | 'inet6'
 }
 

@@ -29,6 +29,7 @@ import { openRtnetlink, type Netlink } from './netlink.ts'
 export interface Link {
   /** The number that all other calls use; never reused while the link exists. */
   index: number
+  /** At most 15 bytes; it can change while the link exists. */
   name: string
   /** `ARPHRD_*`: `ARPHRD_ETHER` (1), `ARPHRD_LOOPBACK` (772), … */
   type: number
@@ -47,7 +48,9 @@ export interface Link {
   carrierUpCount: number
   /** Operational as of RFC 2863 (`IFF_RUNNING`): also not waiting for 802.1X and the like. */
   running: boolean
+  /** `lo` (`IFF_LOOPBACK`). */
   loopback: boolean
+  /** The largest packet in bytes, without the header of the link. */
   mtu: number
   /** Hardware address; empty where there is none. */
   address: Uint8Array

@@ -41,6 +41,7 @@ import type { Netlink } from './netlink.ts'
 
 /** A route as the kernel has it. */
 export interface Route {
+  /** IPv4 or IPv6. */
   family: 'inet' | 'inet6'
   /** `default`, or a prefix: `10.0.2.0/24`. */
   destination: string
@@ -66,9 +67,11 @@ export interface Route {
 export interface RouteInput {
   /** `default` (of the gateway's family) or a prefix: `10.0.0.0/8`. Host bits are zeroed. */
   destination: string
+  /** The next hop; none for a network on the link itself. */
   gateway?: string
   /** Name or index. Without it the kernel finds the link by the gateway. */
   link?: string | number
+  /** Of several routes to one destination the smallest counts. Default: 0, in IPv6 1024. */
   metric?: number
   /** Default: main (254). */
   table?: number
@@ -84,6 +87,7 @@ export interface RouteInput {
 
 /** Which routes to list. */
 export interface RouteFilter {
+  /** IPv4 or IPv6; default: both. */
   family?: 'inet' | 'inet6'
   /** Default: main (254). */
   table?: number

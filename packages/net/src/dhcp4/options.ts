@@ -46,6 +46,7 @@ const LEASE_INFINITE = 0xffffffff
 export interface LeaseRoute {
   /** Network, `0.0.0.0` for the default route. */
   destination: string
+  /** 0 for the default route. */
   prefixLength: number
   /** `0.0.0.0` means on-link (RFC 3442: "local subnet routes"). */
   gateway: string
@@ -55,6 +56,7 @@ export interface LeaseRoute {
 export interface Lease {
   /** Our address. */
   address: string
+  /** Of the subnet mask (option 1). */
   prefixLength: number
   /** Absent when the server gives none and the kernel should compute it. */
   broadcast?: string
@@ -62,11 +64,17 @@ export interface Lease {
   server: string
   /** In the order of the server; option 121 replaces option 3 when present (RFC 3442). */
   routes: LeaseRoute[]
+  /** In the order of preference (option 6). */
   nameservers: string[]
+  /** The domain of this network (option 15). */
   domainName?: string
+  /** Domains that short names are tried in (option 119). */
   domainSearch: string[]
+  /** Time servers (option 42). */
   ntpServers: string[]
+  /** The name that the server gives us (option 12). */
   hostname?: string
+  /** Bytes, 576 or more (option 26). */
   mtu?: number
   /** `Infinity` when the lease never ends. */
   leaseSeconds: number
