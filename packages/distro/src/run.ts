@@ -60,8 +60,10 @@ export interface CheckReport extends ReadyReport {
 
 /** Options of {@link checkAppliance}. */
 export interface CheckOptions extends Omit<StartOptions, 'forwards' | 'timeoutMs'> {
-  /** How long the boot may take, until the page is served, in milliseconds. Default: 180 000. */
+  /** How long the boot may take, until init is ready, in milliseconds. Default: 180 000. */
   readonly bootTimeoutMs?: number
+  /** How long after that the page may take, in milliseconds. Default: 30 000. */
+  readonly pageTimeoutMs?: number
   /** How long the power-off may take, in milliseconds. Default: 60 000. */
   readonly poweroffTimeoutMs?: number
 }
@@ -125,17 +127,20 @@ export async function startAppliance(build: BuildResult, options: StartOptions =
  * @throws SoloError saying what failed, with the console's last lines
  */
 export async function checkAppliance(build: BuildResult, options: CheckOptions = {}): Promise<CheckReport> {
-  const { bootTimeoutMs = 180_000, poweroffTimeoutMs = 60_000, ...rest } = options
+  const { bootTimeoutMs = 180_000, pageTimeoutMs = 30_000, poweroffTimeoutMs = 60_000, ...rest } = options
   const forwards = build.manifest.forwards.slice(0, 1).map(({ guest }) => ({ host: 0, guest }))
   const startedAt = performance.now()
-  const vm = await startAppliance(build, { ...rest, forwards, timeoutMs: bootTimeoutMs + poweroffTimeoutMs })
+  const vm = await startAppliance(build, {
+    ...rest,
+    forwards,
+    timeoutMs: bootTimeoutMs + pageTimeoutMs + poweroffTimeoutMs,
+  })
   try {
     const ready = parseReady(await vm.console.waitFor(readyLine, { timeoutMs: bootTimeoutMs }))
     if (ready.failed > 0) throw fail(vm, `${ready.failed} services failed: ${ready.failures}`)
     const port = vm.forwards[0]?.hostPort
     const url = port === undefined ? undefined : `http://127.0.0.1:${port}/`
-    const leftMs = bootTimeoutMs - (performance.now() - startedAt)
-    const page = url === undefined ? undefined : await fetchPage(vm, url, leftMs)
+    const page = url === undefined ? undefined : await fetchPage(vm, url, pageTimeoutMs)
     const pageMs = page === undefined ? undefined : Math.round(performance.now() - startedAt)
     const poweroffMs = await powerOff(vm, poweroffTimeoutMs)
     return { ...ready, accelerator: vm.accelerator, url, pageMs, pageBytes: page, poweroffMs }
