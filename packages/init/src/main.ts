@@ -145,8 +145,12 @@ function run({ options, mode, console, log, plan }: Running): void {
     (cgroups = prepareCgroups(options.cgroup)) ?? 'not there: killing by group'
   runSteps([{ name: 'control groups', run: findCgroups }], uptimeMs, log)
   const exits = exitWaiters()
-  const isChildless = (): boolean =>
-    reap((child) => supervisor.send({ type: 'process-exited', ...child })) === 'childless'
+  function reapAll(): boolean {
+    const left = reap((child) => supervisor.send({ type: 'process-exited', ...child }))
+    if (left === 'more') setImmediate(reapAll)
+    exits.wake()
+    return left === 'childless'
+  }
   const seed = Number(clock_gettime(CLOCK_BOOTTIME) & 0xffff_ffffn)
   const supervisor: Supervisor = supervise(
     plan,
@@ -156,18 +160,15 @@ function run({ options, mode, console, log, plan }: Running): void {
       cgroups,
       nowMs: uptimeMs,
       log,
-      isChildless,
+      isChildless: reapAll,
       nextExit: exits.next,
     }),
     seed,
   )
-  watchSignals([SIGCHLD], () => {
-    isChildless()
-    exits.wake()
-  })
+  watchSignals([SIGCHLD], reapAll)
   takeShutdownSignals(supervisor, log)
   // What ended before the signal was watched.
-  isChildless()
+  reapAll()
   if (mode === 'machine') {
     const onPowerButton = (): void => {
       log('notice', 'power button')

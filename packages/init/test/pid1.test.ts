@@ -1,7 +1,10 @@
 import { execFileSync } from 'node:child_process'
 import { closeSync, openSync, readSync, rmSync } from 'node:fs'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { startPid1 } from './namespace/pid1.ts'
+
+// Two shared cores: what takes 0.1 s alone may take seconds.
+vi.setConfig({ testTimeout: 30_000 })
 
 const nobody = { uid: 65_534, gid: 65_534 }
 const shell = (name: string, script: string, more: object = {}) => {
@@ -88,6 +91,15 @@ test('PID 1 bounds a flood of lines and cuts long ones, and goes on', async () =
   expect(pid1.lines.filter((line) => / flood: /.test(line)).length).toBeLessThan(3000)
   pid1.tell('echo alive')
   await pid1.waitFor(/driver: alive$/)
+})
+
+test('PID 1 runs and stops services as root of a user namespace, where setgroups is forbidden', async () => {
+  await using pid1 = startPid1([], {}, [], ['--user', '--map-root-user'])
+  expect(await pid1.waitFor(READY)).toContain('1 service running, 0 failed')
+  pid1.tell('echo "setgroups $(cat /proc/self/setgroups)"')
+  await pid1.waitFor(/driver: setgroups deny$/)
+  pid1.tell('kill -TERM 1')
+  expect(await pid1.ended).toEqual({ code: null, signal: 'SIGINT' })
 })
 
 test('PID 1 goes on while nobody reads its console', async () => {

@@ -19,16 +19,20 @@ export interface Reaped {
 /** Children that are reaped before the loop gets a turn, so that a storm of orphans does not starve it. */
 const REAPED_PER_TURN = 512
 
-/** Asks for children until none is left that has ended; `childless` when there is no child at all. */
-export function reap(onReaped: (child: Reaped) => void): 'children' | 'childless' {
+/**
+ * Waits for the children that have ended.
+ *
+ * @returns `childless` when there is no child at all; `more` when others may have ended too, and the loop should
+ *   get a turn before they are asked for
+ */
+export function reap(onReaped: (child: Reaped) => void): 'children' | 'childless' | 'more' {
   for (let count = 0; count < REAPED_PER_TURN; count++) {
     const child = nextChild()
     if (child === 'childless') return 'childless'
     if (child === null) return 'children'
     onReaped(child)
   }
-  setImmediate(() => reap(onReaped))
-  return 'children'
+  return 'more'
 }
 
 function nextChild(): Reaped | null | 'childless' {

@@ -1,9 +1,12 @@
 /** A service of the plan → a running process in a cgroup of its own, with its output captured. */
 import { SIGKILL } from '@pkg/sys/constants'
-import { spawn } from '@pkg/sys/spawn'
+import { isSysError } from '@pkg/sys/errno'
+import { getgid, getuid } from '@pkg/sys/process'
+import { spawn, type SpawnOptions } from '@pkg/sys/spawn'
 import { captureOutput, type Capture } from '../log/capture.ts'
 import type { ServicePlan } from '../plan.ts'
 import { openGroup } from './cgroup.ts'
+import { readText } from './text-file.ts'
 
 /** What starting a service needs. */
 export interface SpawnContext {
@@ -30,6 +33,25 @@ const baseEnvironment: Readonly<Record<string, string>> = {
 }
 
 /**
+ * Who the service runs as. Where PID 1 is already that user and is not root, or is root of a user namespace that
+ * forbids setgroups(2) (user_namespaces(7)), there is nothing to change, and the kernel would refuse to.
+ */
+function credentials({ uid, gid, groups }: ServicePlan): Partial<SpawnOptions> {
+  const self = getuid()
+  if (self !== 0 && self === uid && getgid() === gid && groups.length === 0) return {}
+  return groups.length === 0 && !maySetGroups() ? { uid, gid } : { uid, gid, groups }
+}
+
+function maySetGroups(): boolean {
+  try {
+    return readText('/proc/self/setgroups').trim() !== 'deny'
+  } catch (error) {
+    if (isSysError(error)) return true
+    throw error
+  }
+}
+
+/**
  * Starts a service.
  *
  * @throws SysError with the step that failed: `spawn /bin/web: execve: ENOENT …`
@@ -44,12 +66,8 @@ export function spawnService(service: ServicePlan, context: SpawnContext): Runni
     cwd: service.workingDirectory,
     stdio: ['null', 'pipe', 'pipe'],
     newSession: true,
-    uid: service.uid,
-    gid: service.gid,
-    groups: service.groups,
+    ...credentials(service),
     noNewPrivileges: service.uid !== 0,
-    // PID 1's own would be inherited, should it ever have another.
-    oomScoreAdj: 0,
     umask: 0o022,
     ...(group === null ? {} : { cgroup: group }),
   })

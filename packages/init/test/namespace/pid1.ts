@@ -36,6 +36,7 @@ export function startPid1(
   services: readonly object[],
   more: object = {},
   args: readonly string[] = [],
+  extraNamespaces: readonly string[] = [],
 ): Pid1 {
   // Not below /tmp: in the mode of a machine PID 1 mounts a tmpfs there.
   const folder = mkdtempSync('/var/tmp/solo-init-')
@@ -53,7 +54,7 @@ export function startPid1(
   // Read and write: neither side's open waits for the other.
   const commands = openSync(fifo, 'r+')
   const cgroup = `solo-test-${process.pid}-${count++}`
-  const child = run(['--plan', plan, '--cgroup', cgroup, ...args])
+  const child = run(extraNamespaces, ['--plan', plan, '--cgroup', cgroup, ...args])
   const output = collect(child)
   return {
     lines: output.lines,
@@ -70,9 +71,17 @@ export function startPid1(
   }
 }
 
-function run(args: readonly string[]): ChildProcess {
+function run(extraNamespaces: readonly string[], args: readonly string[]): ChildProcess {
   const namespaces = ['--pid', '--fork', '--kill-child', '--mount', '--mount-proc', '--net', '--uts', '--ipc']
-  const [file = '', ...rest] = [...asRoot, 'unshare', ...namespaces, process.execPath, program, ...args]
+  const [file = '', ...rest] = [
+    ...asRoot,
+    'unshare',
+    ...namespaces,
+    ...extraNamespaces,
+    process.execPath,
+    program,
+    ...args,
+  ]
   return spawn(file, rest, { stdio: ['ignore', 'pipe', 'inherit'] })
 }
 
