@@ -187,14 +187,21 @@ function openStdio(options: SpawnOptions, opened: OpenedStdio): void {
       continue
     }
     const pipe = pipe2(0)
-    const [kept, given] = number === 0 ? [pipe.write, pipe.read] : [pipe.read, pipe.write]
+    const [kept, given] = (number === 0 ? [pipe.write, pipe.read] : [pipe.read, pipe.write]).map(
+      aboveStdio,
+    ) as [OwnedFd, OwnedFd]
     opened.parent[name] = kept
     opened.child.push(given)
     setNonBlocking(kept, true)
-    // Where our own 0, 1 or 2 is closed the pipe takes its number, and 'inherit' would hand it on.
-    if (given.fd <= 2) opened.child.push(duplicate(given))
-    opened.ours[number] = opened.child.at(-1)?.fd ?? given.fd
+    opened.ours[number] = given.fd
   }
+}
+
+/** Where our own 0, 1 or 2 is closed a new pipe takes its number, and 'inherit' would hand it on. */
+function aboveStdio(fd: OwnedFd): OwnedFd {
+  if (fd.fd > 2) return fd
+  using low = fd
+  return duplicate(low)
 }
 
 function childFds(options: SpawnOptions, stdio: readonly ChildFd[]): Map<number, ChildFd> {

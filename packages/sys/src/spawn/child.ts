@@ -38,7 +38,7 @@ export function makeChild(pid: number, pidfd: OwnedFd, ends: ChildPipes): Child 
     },
     kill: (signal) => pidfd_send_signal(pidfd, signal),
     [Symbol.dispose]() {
-      disposal?.abort(new TypeError(`spawn: the child ${pid} was disposed while somebody waited for it`))
+      disposal?.abort(new TypeError(`spawn: the child ${pid} was disposed before its end was known`))
       pidfd.close()
       for (const end of Object.values(ends)) end.close()
     },
