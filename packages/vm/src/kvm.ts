@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process'
 import { accessSync, constants, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { homedir, release } from 'node:os'
 import { join } from 'node:path'
-import { QemuMissingError } from './errors.ts'
+import { QemuMissingError, VmError } from './errors.ts'
 import { bootSector, PROBE_EXIT_STATUS, PROBE_MARK } from './kvm/boot-sector.ts'
 import { remembered } from './kvm/memory.ts'
 import { acceleratorArgument, cpuModel } from './qemu/command-line.ts'
@@ -38,7 +38,7 @@ export interface ProbeResult {
  * release, QEMU version and CPU model; the first call on a machine takes up to `timeoutMs`.
  * `SOLO_ACCELERATOR=kvm` or `tcg` in the environment is taken without a question.
  *
- * @throws {@link QemuMissingError}
+ * @throws {@link QemuMissingError}; {@link VmError} for another word in `SOLO_ACCELERATOR`
  *
  * @example
  * ```ts no-run
@@ -50,6 +50,8 @@ export interface ProbeResult {
 export async function accelerator(options: AcceleratorOptions = {}): Promise<Accelerator> {
   const forced = process.env['SOLO_ACCELERATOR']
   if (forced === 'kvm' || forced === 'tcg') return forced
+  if (forced !== undefined && forced !== '')
+    throw new VmError(`SOLO_ACCELERATOR: ${forced} is not 'kvm' or 'tcg'`)
   const program = options.qemu ?? 'qemu-system-x86_64'
   if (findProgram(program) === undefined) throw new QemuMissingError(program)
   // Asked anew each time: the device comes and goes with groups and container settings.

@@ -56,7 +56,7 @@ export async function boot(options: BootOptions): Promise<Vm> {
     await answered(guest)
     if (resolved.forwards.length > 0)
       guest.forwards = boundForwards(resolved.forwards, await guest.qmp.humanMonitor('info usernet'))
-    await guest.qmp.execute('cont')
+    await guest.begin()
   } catch (error) {
     const { stderr, code, signal, reason } = await guest.kill()
     resolved.signal?.throwIfAborted()

@@ -1,7 +1,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { QemuMissingError } from '../src/errors.ts'
 import { accelerator, probe } from '../src/kvm.ts'
 import { bootSector } from '../src/kvm/boot-sector.ts'
@@ -43,6 +43,17 @@ describe('probe()', () => {
   test('QemuMissingError without QEMU', async () => {
     await expect(probe('tcg', { qemu: 'qemu-nowhere', cacheFolder })).rejects.toThrow(QemuMissingError)
     await expect(accelerator({ qemu: 'qemu-nowhere', cacheFolder })).rejects.toThrow(QemuMissingError)
+  })
+})
+
+describe('accelerator()', () => {
+  afterEach(() => vi.unstubAllEnvs())
+
+  test('takes SOLO_ACCELERATOR without a question, and refuses another word', async () => {
+    vi.stubEnv('SOLO_ACCELERATOR', 'kvm')
+    await expect(accelerator({ qemu: 'qemu-nowhere' })).resolves.toBe('kvm')
+    vi.stubEnv('SOLO_ACCELERATOR', 'tgc')
+    await expect(accelerator({ cacheFolder })).rejects.toThrow("SOLO_ACCELERATOR: tgc is not 'kvm' or 'tcg'")
   })
 })
 

@@ -121,7 +121,7 @@ describe('limits', () => {
 
   test('a guest that goes on printing is not silent, and its flood stays within the bound', async () => {
     using guest = tinyGuest(flood)
-    const options = { silenceTimeoutMs: 500, timeoutMs: 2_000, consoleLimitChars: 1_000 }
+    const options = { silenceTimeoutMs: 2_000, timeoutMs: 4_000, consoleLimitChars: 1_000 }
     await using vm = await bootTiny(guest.path, options)
     expect((await vm.exited).error).toMatchObject({ kind: 'limit' })
     expect(vm.console.text).toBe('x'.repeat(1_000))
@@ -130,10 +130,10 @@ describe('limits', () => {
 
   test('a host that does not read for a while stops nothing for good', async () => {
     using guest = tinyGuest(flood)
-    await using vm = await bootTiny(guest.path)
+    await using vm = await bootTiny(guest.path, { silenceTimeoutMs: 3_000 })
     await vm.console.waitFor(/x/)
-    // The socket's buffer is full after some milliseconds of this.
-    Bun.sleepSync(1_000)
+    // The socket's buffer is full after some milliseconds of this, and to us the guest seems silent.
+    Bun.sleepSync(3_500)
     await vm.console.waitFor(/x/, { from: vm.console.position + 1_000_000 })
   })
 
@@ -183,7 +183,8 @@ describe('disposal', () => {
     await cycle()
     const before = { descriptors: descriptors(), files: files() }
     for (let round = 0; round < 3; round++) await cycle()
-    await expect.poll(descriptors).toBe(before.descriptors)
+    // Fewer is fine: what the tests before had closed may have gone only now.
+    await expect.poll(descriptors).toBeLessThanOrEqual(before.descriptors)
     expect(files()).toEqual(before.files)
     expect(childrenOf(process.pid)).toEqual([])
   })

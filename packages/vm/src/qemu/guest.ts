@@ -24,6 +24,9 @@ const PANIC_GRACE_MS = 2_000
 /** What the streams may take to drain after QEMU is gone; they end at once, unless a child of QEMU holds one. */
 const DRAIN_MS = 500
 
+/** Time for bytes that have come already to be read: a turn of the event loop, with room. */
+const SECOND_LOOK_MS = 20
+
 /** A QEMU process as {@link Vm}. Created by `boot` only. */
 export class QemuGuest implements Vm {
   readonly pid: number
@@ -34,6 +37,7 @@ export class QemuGuest implements Vm {
   readonly #launched: Launched
   readonly #ended: Promise<VmExit>
   readonly #timers: NodeJS.Timeout[] = []
+  #silenceTimer: NodeJS.Timeout | undefined
   readonly #options: ResolvedOptions
   #lastByteMs = performance.now()
   #stderr = ''
@@ -64,7 +68,6 @@ export class QemuGuest implements Vm {
       onEvent: (event) => this.#onEvent(event),
     })
     this.#ended = this.#awaitEnd()
-    this.#watchLimits()
     options.signal?.addEventListener('abort', this.#kill, { once: true })
     if (options.signal?.aborted) this.#kill()
   }
@@ -122,19 +125,28 @@ export class QemuGuest implements Vm {
     if (event === 'GUEST_PANICKED') this.#guestPanicked = true
   }
 
-  #watchLimits(): void {
+  /** Lets the CPUs run, and the limits with them. */
+  async begin(): Promise<void> {
+    await this.qmp.execute('cont')
     const { timeoutMs, silenceTimeoutMs } = this.#options
-    if (Number.isFinite(timeoutMs)) {
-      const expire = (): void => void this.#expire('limit', timeoutMs, `the guest did not end within`)
-      this.#timers.push(setTimeout(expire, timeoutMs))
-    }
-    if (!Number.isFinite(silenceTimeoutMs)) return
+    const expire = (): void => void this.#expire('limit', timeoutMs, 'the guest did not end within')
+    if (Number.isFinite(timeoutMs)) this.#timers.push(setTimeout(expire, timeoutMs))
+    this.#lastByteMs = performance.now()
+    if (Number.isFinite(silenceTimeoutMs)) this.#watchSilence(silenceTimeoutMs)
+  }
+
+  #watchSilence(silenceTimeoutMs: number): void {
+    const leftMs = (): number => this.#lastByteMs + silenceTimeoutMs - performance.now()
     const look = (): void => {
-      const leftMs = this.#lastByteMs + silenceTimeoutMs - performance.now()
-      if (leftMs > 0) this.#timers.push(setTimeout(look, leftMs))
+      // A process that was busy itself may find bytes waiting: they are read before the second look.
+      const next = leftMs() > 0 ? look : lookAgain
+      this.#silenceTimer = setTimeout(next, Math.max(SECOND_LOOK_MS, leftMs()))
+    }
+    const lookAgain = (): void => {
+      if (leftMs() > 0) look()
       else void this.#expire('silence', silenceTimeoutMs, 'the console was silent for')
     }
-    this.#timers.push(setTimeout(look, silenceTimeoutMs))
+    look()
   }
 
   /** Says what the CPUs were doing (a spinning kernel and a sleeping one look alike from outside), and ends it. */
@@ -159,7 +171,7 @@ export class QemuGuest implements Vm {
     if (child.exitCode !== null || child.signalCode !== null) exit.resolve([child.exitCode, child.signalCode])
     const [code, signal] = await exit.promise
     await Promise.race([drained, delay(DRAIN_MS)])
-    for (const timer of this.#timers) clearTimeout(timer)
+    for (const timer of [...this.#timers, this.#silenceTimer]) clearTimeout(timer)
     this.#options.signal?.removeEventListener('abort', this.#kill)
     for (const stream of [serial, stdout, stderr, this.#launched.stdin]) stream.destroy()
     const reason = this.#reason(code, signal)
