@@ -57,7 +57,7 @@ export async function provideBun(architecture: Architecture, cache: string): Pro
 }
 
 /** Raised when the layout of the unpacked folder changes, so that old caches are not used. */
-const layoutVersion = 1
+const layoutVersion = 2
 
 /**
  * A folder with the shared libraries of Debian's package libc6, as they lie in a root, for the suite and
@@ -87,7 +87,11 @@ export async function provideGlibc(archive: Archive, cache: string): Promise<str
   return folder
 }
 
-/** Libraries and the dynamic linker; not gconv's converters nor the documentation. */
+/**
+ * Libraries and the dynamic linker; not gconv's converters nor the documentation. Debian 13 ships them below /usr,
+ * where /lib is a symlink: programs name their interpreter by the path without it.
+ */
 function placeLibrary(path: string): string | undefined {
-  return /^(usr\/)?lib(64)?\/([^/]+-linux-gnu\/)?[^/]+\.so[^/]*$/.test(path) ? path : undefined
+  if (!/^(usr\/)?lib(64)?\/([^/]+-linux-gnu\/)?[^/]+\.so[^/]*$/.test(path)) return undefined
+  return path.replace(/^usr\//, '')
 }
