@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { zstdDecompressSync } from 'node:zlib'
 import { buildAppliance } from '@pkg/distro/build'
-import { type CpioEntry, readCpio, writeCpio } from '@pkg/image/cpio'
+import { readCpio, writeCpio } from '@pkg/image/cpio'
 import { FileTree } from '@pkg/image/tree'
 import { boot, type BootOptions } from '@pkg/vm/qemu'
 
@@ -69,10 +69,10 @@ async function busyboxInitramfs(ours: string): Promise<Uint8Array> {
   const files = new Map<string, Uint8Array>()
   let index: ModuleIndex | undefined
   for await (const entry of readCpio(zstdDecompressSync(readFileSync(ours)))) {
-    const { path, content } = fileOf(entry)
-    if (path.endsWith('.ko')) files.set(path, content)
-    if (path.endsWith('/solo-modules.json'))
-      index = JSON.parse(new TextDecoder().decode(content)) as ModuleIndex
+    if (entry.path.endsWith('.ko')) files.set(entry.path, await entry.bytes())
+    if (entry.path.endsWith('/solo-modules.json')) {
+      index = JSON.parse(new TextDecoder().decode(await entry.bytes())) as ModuleIndex
+    }
   }
   if (index === undefined) throw new Error(`${ours} has no index of modules`)
   const { modules } = index
@@ -107,8 +107,4 @@ function floorScript(modules: readonly string[]): string {
     `exec /bin/busybox httpd -f -p ${guestPort} -h /www`,
     '',
   ].join('\n')
-}
-
-function fileOf(entry: CpioEntry): { path: string; content: Uint8Array } {
-  return { path: entry.path, content: 'content' in entry ? (entry.content as Uint8Array) : new Uint8Array() }
 }
