@@ -77,10 +77,11 @@ export class Archive {
       records = await resolve(apt, request)
     }
     if (records.length === 0) {
-      const reason = apt.trouble === '' ? '' : ` (apt: ${apt.trouble})`
+      const what = `${role}: the package sources of ${this.suite}`
       throw new SoloError(
-        `${role}: the package sources of ${this.suite} have no package ${request}${reason}: check the sources ` +
-          `of apt, or set kernel or apt in solo.config.ts`,
+        apt.trouble === ''
+          ? `${what} have no package ${request}: check the sources of apt, or set kernel or apt in solo.config.ts`
+          : `${what} cannot be asked for ${request}: ${apt.trouble}`,
       )
     }
     if (apt.trouble !== '') this.#options.onNote?.(`warning: package lists may be old: ${apt.trouble}`)

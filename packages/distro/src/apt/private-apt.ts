@@ -127,7 +127,8 @@ class Apt implements PrivateApt {
 
   /** Two builds at once share the lists, and apt does not wait for its own lock. */
   #locked(program: string, args: readonly string[]): Promise<ProgramResult> {
-    return this.#run('flock', [join(this.#folder, 'lock'), program, ...args])
+    // Without --no-fork the program would outlive a flock that is killed.
+    return this.#run('flock', ['--no-fork', join(this.#folder, 'lock'), program, ...args])
   }
 
   #run(
