@@ -42,14 +42,16 @@ export class SysError extends Error {
   /** The system call, by the kernel's name. */
   readonly syscall: string
   /** The object of the call, where it had one. */
-  readonly path?: string
+  declare readonly path?: string
 
   constructor(options: SysErrorOptions) {
     const { errno, syscall, path, attempt, detail, cause } = options
     const code = errnoName(errno)
     const object = [syscall, path].filter(Boolean).join(' ')
     const reason = `${code}: ${errnoMessage(errno)}`
-    super([object, attempt, reason].filter(Boolean).join(': ') + (detail ? ` (${detail})` : ''), { cause })
+    // Without a cause there is no such property, as on Node's errors.
+    const causeOption = cause === undefined ? undefined : { cause }
+    super([object, attempt, reason].filter(Boolean).join(': ') + (detail ? ` (${detail})` : ''), causeOption)
     this.code = code
     this.errno = -errno
     this.syscall = syscall

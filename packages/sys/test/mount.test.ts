@@ -1,0 +1,111 @@
+// Mounts, names of the host, modules and reboot, as root of namespaces of their own.
+import { expect, test } from 'vitest'
+import { scriptResult } from './child-script.ts'
+
+const prelude = `
+  import { mkdirSync, mkdtempSync, readFileSync, writeFileSync, openSync, readdirSync } from 'node:fs'
+  import * as c from '@pkg/sys/constants'
+  import { AT_FDCWD } from '@pkg/sys/constants'
+  import * as m from '@pkg/sys/mount'
+  const folder = mkdtempSync('/tmp/solo-mount-')
+  m.mount('tmpfs', folder, 'tmpfs', c.MS_NOSUID, 'size=1m,mode=0750')
+  const options = (path) => readFileSync('/proc/self/mountinfo', 'utf8').split('\\n')
+    .filter((line) => line.split(' ')[4] === path).map((line) => line.split(' ')[5]).at(-1)
+  const code = (action) => { try { action(); return 'none' } catch (error) { return error.code ?? error.name } }
+  const message = (action) => { try { action() } catch (error) { return error.message.replaceAll(folder, '') } }
+  const done = (value) => process.stdout.write(JSON.stringify(value))
+`
+const inNamespace = (code: string): unknown =>
+  scriptResult(prelude + code, { wrapper: ['unshare', '-rmu', '--propagation', 'private'] })
+
+test('mount(), mount_remount() and umount2() change flags and report EBUSY and EINVAL', () => {
+  const result = inNamespace(`
+    const found = [options(folder)]
+    m.mount_remount(folder, c.MS_RDONLY | c.MS_NODEV | c.MS_BIND)
+    found.push(options(folder), code(() => writeFileSync(folder + '/x', '')))
+    m.mount_remount(folder, c.MS_BIND)
+    const fd = openSync(folder + '/x', 'w')
+    found.push(code(() => m.umount2(folder)))
+    m.umount2(folder, c.MNT_DETACH)
+    found.push(code(() => m.umount2(folder)), options(folder) ?? 'gone')
+    found.push(message(() => m.mount('none', folder, 'nonsense')), code(() => m.mount('x', folder + '/none', 'tmpfs')))
+    found.push(code(() => m.mount('a', 'b', 'c', c.MS_BIND)), code(() => m.mount('a\\0', 'b', 'c')))
+    done(found)`)
+  expect(result).toEqual([
+    expect.stringMatching(/^rw,nosuid/),
+    expect.stringMatching(/^ro,nodev/),
+    'EROFS',
+    'EBUSY',
+    'EINVAL',
+    'gone',
+    expect.stringContaining('ENODEV'),
+    'ENOENT',
+    'RangeError',
+    'TypeError',
+  ])
+})
+
+test('mount_bind(), mount_move() and mount_change() work on the tree', () => {
+  const result = inNamespace(`
+    for (const name of ['a', 'b', 'c', 'a/deep']) mkdirSync(folder + '/' + name)
+    m.mount('tmpfs', folder + '/a/deep', 'tmpfs')
+    writeFileSync(folder + '/a/deep/file', 'x')
+    m.mount_bind(folder + '/a', folder + '/b')
+    const flat = readdirSync(folder + '/b/deep')
+    m.umount2(folder + '/b')
+    m.mount_bind(folder + '/a', folder + '/b', true)
+    const deep = readdirSync(folder + '/b/deep')
+    m.mount_change(folder + '/b', c.MS_PRIVATE | c.MS_REC)
+    m.mount_move(folder + '/b', folder + '/c')
+    done([flat, deep, readdirSync(folder + '/b'), readdirSync(folder + '/c/deep')])`)
+  expect(result).toEqual([[], ['file'], [], ['file']])
+})
+
+test('fsopen() to move_mount(), open_tree() and mount_setattr(), with the kernel’s words', () => {
+  const result = inNamespace(`
+    for (const name of ['a', 'b']) mkdirSync(folder + '/' + name)
+    using fs = m.fsopen('tmpfs')
+    m.fsconfig_set_string(fs, 'size', '64k')
+    const bad = message(() => m.fsconfig_set_string(fs, 'nonsense', '1'))
+    m.fsconfig_create(fs)
+    using mounted = m.fsmount(fs, c.MOUNT_ATTR_NOEXEC)
+    m.move_mount(mounted, '', AT_FDCWD, folder + '/a', c.MOVE_MOUNT_F_EMPTY_PATH)
+    writeFileSync(folder + '/a/file', 'x')
+    using copy = m.open_tree(AT_FDCWD, folder + '/a', c.OPEN_TREE_CLONE)
+    m.mount_setattr(copy, '', c.AT_EMPTY_PATH, { attr_set: c.MOUNT_ATTR_RDONLY, attr_clr: c.MOUNT_ATTR_NOEXEC })
+    m.move_mount(copy, '', AT_FDCWD, folder + '/b', c.MOVE_MOUNT_F_EMPTY_PATH)
+    done([bad, options(folder + '/a'), options(folder + '/b'), readdirSync(folder + '/b'),
+      code(() => m.fsopen('nonsense')), code(() => m.mount_setattr(AT_FDCWD, '/none', 0, { attr_set: c.MOUNT_ATTR_RDONLY }))])`)
+  expect(result).toEqual([
+    expect.stringMatching(
+      /^fsconfig nonsense: EINVAL: Invalid argument \(.*[Uu]nknown parameter 'nonsense'\)$/,
+    ),
+    expect.stringMatching(/^rw,noexec/),
+    expect.stringMatching(/^ro,/),
+    ['file'],
+    'ENODEV',
+    'ENOENT',
+  ])
+})
+
+test('sethostname() and setdomainname() name the host of this namespace', () => {
+  const result = inNamespace(`
+    import { sethostname, setdomainname, uname } from '@pkg/sys/system'
+    sethostname('solo-ü'); setdomainname('example.org')
+    const { nodename, domainname } = uname()
+    sethostname('')
+    done([nodename, domainname, uname().nodename, code(() => sethostname('x'.repeat(65)))])`)
+  expect(result).toEqual(['solo-ü', 'example.org', '', 'EINVAL'])
+})
+
+test('modules, reboot and pivot_root() are refused with their errors', () => {
+  const result = inNamespace(`
+    import { finit_module, delete_module } from '@pkg/sys/module'
+    import { reboot } from '@pkg/sys/reboot'
+    done([code(() => finit_module(0)), code(() => delete_module('nonsense', 0)), code(() => reboot(0x1234)),
+      code(() => reboot(undefined)), code(() => m.pivot_root(folder + '/none', folder)), code(() => m.pivot_root('/', '/'))])`)
+  // ENOSYS: a kernel without modules. The initial ramfs cannot be pivoted (EINVAL), nor the root to itself (EBUSY).
+  const refused = expect.stringMatching(/^(EPERM|ENOSYS)$/) as unknown
+  const notPivoted = expect.stringMatching(/^(EINVAL|EBUSY)$/) as unknown
+  expect(result).toEqual([refused, refused, 'EPERM', 'TypeError', 'ENOENT', notPivoted])
+})
