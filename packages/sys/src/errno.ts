@@ -16,6 +16,7 @@ export interface SysErrorOptions {
   attempt?: string | undefined
   /** What the kernel itself had to say (fsconfig messages, netlink extended acks). */
   detail?: string | undefined
+  /** The error that led to this one. */
   cause?: unknown
 }
 

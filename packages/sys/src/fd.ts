@@ -97,7 +97,9 @@ export function dirfdNumber(dirfd: AsFd): number {
 
 /** Who is told of each {@link OwnedFd} made and given up. */
 export interface FdTracer {
+  /** One was made. */
   opened(fd: OwnedFd): void
+  /** One was closed, or its number given away. */
   closed(fd: OwnedFd): void
 }
 

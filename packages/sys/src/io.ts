@@ -93,7 +93,9 @@ export function lseek(fd: AsFd, offset: number | bigint, whence: number): number
 
 /** The two ends of a pipe. */
 export interface Pipe extends Disposable {
+  /** The end to read from. */
   read: OwnedFd
+  /** The end to write to. */
   write: OwnedFd
 }
 

@@ -13,6 +13,7 @@ const raw = {
 
 /** What to map. */
 export interface MmapOptions {
+  /** How much; the kernel rounds up to pages. */
   lengthBytes: number
   /** PROT_READ, PROT_WRITE. Default: both. */
   prot?: number
@@ -20,11 +21,13 @@ export interface MmapOptions {
   flags?: number
   /** The file to map; none for MAP_ANONYMOUS. */
   fd?: AsFd
+  /** Where in the file it begins: a multiple of the page size. Default: 0. */
   offsetBytes?: number
 }
 
 /** A mapping. It is unmapped by its owner, never by the garbage collector. */
 export interface Mapping extends Disposable {
+  /** Of the first byte; a multiple of the page size. */
   readonly address: number
   /** The memory itself. Not to be touched after disposal: the process would crash. */
   readonly bytes: Uint8Array

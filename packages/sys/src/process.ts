@@ -127,6 +127,7 @@ export interface WaitidOptions {
 
 /** A child's change of state. */
 export interface WaitResult {
+  /** The child. */
   pid: number
   /** The child's real user id. */
   uid: number

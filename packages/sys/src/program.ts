@@ -13,6 +13,7 @@ export type Operand = number | bigint | null | string | Uint8Array | Vector | St
 
 /** A null-terminated array of pointers to strings, as execve(2) takes for `argv` and `envp`. */
 export interface Vector {
+  /** In order; the terminating null is added. */
   readonly strings: readonly string[]
 }
 
@@ -31,7 +32,9 @@ export interface Label {
 export class Step {
   /** Position in the program. */
   readonly index: number
+  /** The system call. */
   readonly name: SyscallName
+  /** Its arguments; those that are not given are 0. */
   readonly operands: readonly Operand[]
   /** The errno that counts as success, or 0. */
   tolerated = 0
@@ -81,6 +84,7 @@ export interface StandaloneProgram {
 
 /** A step that failed and ended its program. */
 export interface StepFailure {
+  /** Which. */
   step: Step
   /** Positive. */
   errno: number
@@ -108,6 +112,7 @@ export const failureExitStatus = 127
  * ```
  */
 export class Program {
+  /** In the order in which they run. */
   readonly steps: Step[] = []
 
   /**

@@ -22,12 +22,15 @@ const SA_RESTORER = 0x04000000
 
 /** What the kernel knows of a delivered signal (`siginfo_t`). */
 export interface Siginfo {
+  /** The signal. */
   signo: number
+  /** Nearly always 0. */
   errno: number
   /** SI_USER, SI_QUEUE, SI_KERNEL, CLD_EXITED …. */
   code: number
   /** The sender, or the child for SIGCHLD; 0 from the kernel. */
   pid: number
+  /** The sender's real user id, or the child's for SIGCHLD. */
   uid: number
   /** For SIGCHLD: exit status or signal. */
   status: number

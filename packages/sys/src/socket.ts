@@ -103,6 +103,7 @@ export function listen(fd: AsFd, backlog: number): void {
 
 /** A connection taken by {@link accept4}. */
 export interface Accepted {
+  /** The connection. */
   fd: OwnedFd
   /** The peer; null for a family that has no codec here. */
   address: SocketAddress | null

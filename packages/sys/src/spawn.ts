@@ -41,6 +41,7 @@ export interface Rlimit {
   resource: number
   /** Infinity for none. */
   soft: number
+  /** How far the child itself may raise `soft`. */
   hard: number
 }
 
@@ -71,11 +72,13 @@ export interface SpawnOptions {
   controllingTty?: AsFd
   /** User id: real, effective and saved. Give `groups` and `gid` too: they are not derived. */
   uid?: number
+  /** Group id: real, effective and saved. */
   gid?: number
   /** Supplementary groups; `[]` for none. */
   groups?: readonly number[]
   /** Set-uid programs and file capabilities give nothing. */
   noNewPrivileges?: boolean
+  /** Resource limits; those that are not named are the parent's. */
   rlimits?: readonly Rlimit[]
   /** −20 … 19. */
   nice?: number
@@ -93,20 +96,27 @@ export interface SpawnOptions {
 
 /** How a child ended: with an exit status or by a signal, the other is null. */
 export interface ExitStatus {
+  /** The child's process id. */
   pid: number
+  /** Exit status; null when a signal ended it. */
   code: number | null
+  /** The signal that ended it; null when it exited. */
   signal: number | null
+  /** Whether the signal left a core file. */
   coreDumped: boolean
 }
 
 /** A started program. */
 export interface Child extends Disposable {
+  /** Its process id, in this process's pid namespace. */
   readonly pid: number
   /** Readable once it has ended. */
   readonly pidfd: OwnedFd
   /** Our end of a 'pipe', non-blocking. */
   readonly stdin?: OwnedFd
+  /** Our end of a 'pipe', non-blocking. */
   readonly stdout?: OwnedFd
+  /** Our end of a 'pipe', non-blocking. */
   readonly stderr?: OwnedFd
   /**
    * Resolves when it has ended, and reaps it. May be called again, and by several at once. Where a reaper waits for

@@ -24,6 +24,7 @@ export interface Utsname {
   version: string
   /** `x86_64`, `aarch64` */
   machine: string
+  /** The NIS domain; `(none)` where none is set. */
   domainname: string
 }
 
@@ -77,10 +78,15 @@ export interface Sysinfo {
   loads: [number, number, number]
   /** Bytes. */
   totalram: number
+  /** Bytes of memory that nothing uses, not even caches. */
   freeram: number
+  /** Bytes of shared memory and tmpfs. */
   sharedram: number
+  /** Bytes of buffers of block devices. */
   bufferram: number
+  /** Bytes of swap. */
   totalswap: number
+  /** Bytes of swap that nothing uses. */
   freeswap: number
   /** Threads in all. */
   procs: number

@@ -39,8 +39,9 @@ describe('watchSignals()', () => {
         const { signo, code, pid, uid } = await info
         found.push([signo, code, pid === getpid(), uid === process.getuid()])
       }
+      const told = next(SIGTERM)
       using child = spawn({ file: '/bin/sh', args: ['-c', 'kill -TERM ' + getpid()], env: {} })
-      const { pid } = await next(SIGTERM)
+      const { pid } = await told
       await child.wait()
       done([found, pid === child.pid])`)
     const bySelf = (signal: number): unknown => [signal, 0, true, true]

@@ -48,11 +48,7 @@ describe('addresses', () => {
     ['a Unix path', { family: AF_UNIX, path: '/x' }, '01002f7800'],
     ['an abstract name', { family: AF_UNIX, path: '\0ab' }, '0100006162'],
     ['an unnamed Unix socket', { family: AF_UNIX, path: '' }, '0100'],
-    [
-      'vsock',
-      { family: AF_VSOCK, cid: 0xffff_ffff, port: 1024 },
-      '2800000000040000ffffffff00000000',
-    ],
+    ['vsock', { family: AF_VSOCK, cid: 0xffff_ffff, port: 1024 }, '2800000000040000ffffffff00000000'],
   ]
   test.each(addresses)('of %s are what the kernel lays out, and are read back', (_, address, expected) => {
     const encoded = encodeSocketAddress(address)
