@@ -10,6 +10,8 @@ import { fileURLToPath } from 'node:url'
 const program = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 /** Namespaces need root; where the tests run as somebody else, the set-up has needed sudo too. */
 const asRoot = process.getuid?.() === 0 ? [] : ['sudo', '-n']
+/** A test that is broken off disposes of nothing; the kernel does then. */
+const dieWithUs = ['setpriv', '--pdeathsig', 'KILL']
 const WAIT_MS = 20_000
 
 /** How PID 1 ended, as unshare passes it on. */
@@ -75,6 +77,7 @@ function run(extraNamespaces: readonly string[], args: readonly string[]): Child
   const namespaces = ['--pid', '--fork', '--kill-child', '--mount', '--mount-proc', '--net', '--uts', '--ipc']
   const [file = '', ...rest] = [
     ...asRoot,
+    ...dieWithUs,
     'unshare',
     ...namespaces,
     ...extraNamespaces,
