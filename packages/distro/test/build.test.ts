@@ -112,89 +112,6 @@ describe('buildAppliance()', () => {
     expect(bundle).toContain('import.meta.dir')
   })
 
-  test('buildAppliance() puts stub, runtime, init, services, modules and folders into the image', async () => {
-    const built = await buildAppliance(
-      project(
-        'contents',
-        `version: '1.2', hostname: 'box', modules: ['odd'], sysctl: { 'vm.swappiness': '1' },
-         services: [
-           { name: 'web', entry: './server.ts', ports: [8080], environment: { LEVEL: 'debug' } },
-           { name: 'tool', command: ['/usr/bin/tool', 'x'], user: 'root', restart: 'never', stopSignal: 'SIGINT' },
-         ],
-         files: [{ from: './tool', to: '/usr/bin/tool', mode: 0o750 }, { from: './data', to: '/usr/share/data', uid: 5 }],
-         forward: [{ host: 0, guest: 8080 }]`,
-        { 'server.ts': `console.log('hello')`, tool: tinyProgram(), 'data/a/b.txt': 'b', 'data/c': 'c' },
-      ),
-      { cache },
-    )
-    const image = await contents(built)
-    const modes = (paths: readonly string[]): string[] =>
-      paths.map((path) => {
-        const entry = image.get(path)
-        return entry === undefined
-          ? `${path} missing`
-          : `${path} ${entry.type} ${entry.mode.toString(8)} ${entry.uid}`
-      })
-    expect(
-      modes(['/init', '/bin/bun', '/sbin/init.js', '/dev/console', '/etc/resolv.conf', '/usr/bin/tool']),
-    ).toEqual([
-      '/init file 755 0',
-      '/bin/bun file 755 0',
-      '/sbin/init.js file 644 0',
-      '/dev/console char 600 0',
-      '/etc/resolv.conf symlink 777 0',
-      '/usr/bin/tool file 750 0',
-    ])
-    expect(
-      modes(['/proc', '/sys', '/dev', '/run', '/tmp', '/var', '/root', '/usr/share/data/a/b.txt']),
-    ).toEqual([
-      '/proc directory 755 0',
-      '/sys directory 755 0',
-      '/dev directory 755 0',
-      '/run directory 755 0',
-      '/tmp directory 1777 0',
-      '/var directory 755 0',
-      '/root directory 700 0',
-      '/usr/share/data/a/b.txt file 644 5',
-    ])
-    const uid = stableUid('web')
-    expect(image.get('/etc/passwd')?.text).toBe(
-      `root:x:0:0:root:/root:/sbin/nologin\nweb:x:${uid}:${uid}::/:/sbin/nologin\n`,
-    )
-    expect(image.get('/etc/os-release')?.text).toContain('PRETTY_NAME="Solo (test 1.2)"\n')
-    const plan = parsePlan(image.get('/etc/solo/plan.json')?.text ?? '')
-    expect(plan).toMatchObject({
-      hostname: 'box',
-      modules: ['odd'],
-      sysctl: { 'vm.swappiness': '1' },
-      network: { dhcp: true },
-    })
-    expect(plan.services).toMatchObject([
-      {
-        name: 'web',
-        command: ['/bin/bun', '/usr/lib/solo/web/index.js'],
-        environment: { PORT: '8080', LEVEL: 'debug' },
-        uid,
-        gid: uid,
-        restart: 'always',
-      },
-      { name: 'tool', command: ['/usr/bin/tool', 'x'], uid: 0, restart: 'never', stopSignal: 2 },
-    ])
-    const index = JSON.parse(image.get(`/lib/modules/${release}/solo-modules.json`)?.text ?? '') as {
-      modules: Record<string, { dependencies: string[]; path: string }>
-      aliases: unknown
-    }
-    expect(Object.keys(index.modules)).toEqual(['odd', 'virtio', 'virtio_net'])
-    expect(index.modules['virtio_net']?.dependencies).toEqual(['virtio'])
-    for (const { path } of Object.values(index.modules)) expect(image.get(path)?.type).toBe('file')
-    expect(built.manifest).toMatchObject({
-      kernel: { release, origin: 'kernel.deb' },
-      forwards: [{ host: 0, guest: 8080 }],
-      commandLine: ['console=ttyS0', 'panic=10', 'oops=panic', 'quiet'],
-    })
-    expect([...image.values()].every(({ mtimeSeconds }) => mtimeSeconds === 0)).toBe(true)
-  })
-
   test('buildAppliance() writes archives that GNU cpio lists', async () => {
     const built = await buildAppliance(project('cpio', web, { 'server.ts': '' }), { cache })
     const list = execFileSync('sh', ['-c', `zstd -dc "$0" | cpio --quiet -it`, built.initramfs], {
@@ -227,6 +144,113 @@ describe('buildAppliance()', () => {
     } finally {
       delete process.env['SOURCE_DATE_EPOCH']
     }
+  })
+})
+
+describe('the image', () => {
+  let built: BuildResult
+  let image: Map<string, CpioEntry & { text?: string }>
+  const uid = stableUid('web')
+
+  beforeAll(async () => {
+    const config = `version: '1.2', hostname: 'box', modules: ['odd'], sysctl: { 'vm.swappiness': '1' },
+      services: [
+        { name: 'web', entry: './server.ts', ports: [8080], environment: { LEVEL: 'debug' } },
+        { name: 'tool', command: ['/usr/bin/tool', 'x'], user: 'root', restart: 'never', stopSignal: 'SIGINT' },
+      ],
+      files: [{ from: './tool', to: '/usr/bin/tool', mode: 0o750 }, { from: './data', to: '/usr/share/data', uid: 5 }],
+      forward: [{ host: 0, guest: 8080 }]`
+    const files = {
+      'server.ts': `console.log('hello')`,
+      tool: tinyProgram(),
+      'data/a/b.txt': 'b',
+      'data/c': 'c',
+    }
+    built = await buildAppliance(project('contents', config, files), { cache })
+    image = await contents(built)
+  }, 60_000)
+
+  const modes = (paths: readonly string[]): string[] =>
+    paths.map((path) => {
+      const entry = image.get(path)
+      return entry === undefined
+        ? `${path} missing`
+        : `${path} ${entry.type} ${entry.mode.toString(8)} ${entry.uid}`
+    })
+
+  test('the image has stub, runtime, init and the files of the configuration with their modes', () => {
+    expect(
+      modes(['/init', '/bin/bun', '/sbin/init.js', '/dev/console', '/etc/resolv.conf', '/usr/bin/tool']),
+    ).toEqual([
+      '/init file 755 0',
+      '/bin/bun file 755 0',
+      '/sbin/init.js file 644 0',
+      '/dev/console char 600 0',
+      '/etc/resolv.conf symlink 777 0',
+      '/usr/bin/tool file 750 0',
+    ])
+  })
+
+  test('the image has the folders that init mounts on', () => {
+    expect(
+      modes(['/proc', '/sys', '/dev', '/run', '/tmp', '/var', '/root', '/usr/share/data/a/b.txt']),
+    ).toEqual([
+      '/proc directory 755 0',
+      '/sys directory 755 0',
+      '/dev directory 755 0',
+      '/run directory 755 0',
+      '/tmp directory 1777 0',
+      '/var directory 755 0',
+      '/root directory 700 0',
+      '/usr/share/data/a/b.txt file 644 5',
+    ])
+  })
+
+  test('the image has the users of its services and says what it is', () => {
+    expect(image.get('/etc/passwd')?.text).toBe(
+      `root:x:0:0:root:/root:/sbin/nologin\nweb:x:${uid}:${uid}::/:/sbin/nologin\n`,
+    )
+    expect(image.get('/etc/os-release')?.text).toContain('PRETTY_NAME="Solo (test 1.2)"\n')
+  })
+
+  test('the image has the plan of its services, which init accepts', () => {
+    const plan = parsePlan(image.get('/etc/solo/plan.json')?.text ?? '')
+    expect(plan).toMatchObject({
+      hostname: 'box',
+      modules: ['odd'],
+      sysctl: { 'vm.swappiness': '1' },
+      network: { dhcp: true },
+    })
+    expect(plan.services).toMatchObject([
+      {
+        name: 'web',
+        command: ['/bin/bun', '/usr/lib/solo/web/index.js'],
+        environment: { PORT: '8080', LEVEL: 'debug' },
+        uid,
+        gid: uid,
+        restart: 'always',
+      },
+      { name: 'tool', command: ['/usr/bin/tool', 'x'], uid: 0, restart: 'never', stopSignal: 2 },
+    ])
+  })
+
+  test('the image has the modules that its index names', () => {
+    const index = JSON.parse(image.get(`/lib/modules/${release}/solo-modules.json`)?.text ?? '') as {
+      modules: Record<string, { dependencies: string[]; path: string }>
+      aliases: unknown
+    }
+    expect(Object.keys(index.modules)).toEqual(['odd', 'virtio', 'virtio_net'])
+    expect(index.modules['virtio_net']?.dependencies).toEqual(['virtio'])
+    for (const { path } of Object.values(index.modules)) expect(image.get(path)?.type).toBe('file')
+  })
+
+  test('appliance.json says what the image is, and nothing of its files has a time', () => {
+    expect(built.manifest).toMatchObject({
+      kernel: { release, origin: 'kernel.deb' },
+      forwards: [{ host: 0, guest: 8080 }],
+      commandLine: ['console=ttyS0', 'panic=10', 'oops=panic', 'quiet'],
+    })
+    expect([...image.values()].every(({ mtimeSeconds }) => mtimeSeconds === 0)).toBe(true)
   })
 })
 

@@ -9,7 +9,9 @@ import { explainWriteError, kindOf, sha256, sha256File, writeAtomically } from '
 export interface OutputFile {
   /** Name in the folder. */
   readonly file: string
+  /** Its size. */
   readonly sizeBytes: number
+  /** Its hash, in hexadecimal. */
   readonly sha256: string
 }
 
@@ -17,21 +19,29 @@ export interface OutputFile {
 export interface Manifest {
   /** Version of this format. */
   readonly version: 1
+  /** Name of the appliance. */
   readonly name: string
+  /** Version of the appliance; null when the configuration gives none. */
   readonly applianceVersion: string | null
+  /** Architecture that it is built for. */
   readonly architecture: 'x86_64' | 'aarch64'
+  /** What was made. */
   readonly format: 'initramfs'
   /** Words of the kernel's command line. */
   readonly commandLine: readonly string[]
+  /** The kernel, its release, and the packages or the file that it comes from. */
   readonly kernel: OutputFile & { readonly release: string; readonly origin: string }
+  /** The initramfs, and how much it is unpacked. */
   readonly initramfs: OutputFile & { readonly unpackedBytes: number }
   /** Version of Bun in the image, and the hash of its binary. */
   readonly bun: { readonly version: string; readonly sha256: string }
+  /** The services, as PID 1 starts them. */
   readonly services: readonly {
     readonly name: string
     readonly command: readonly string[]
     readonly uid: number
   }[]
+  /** Names of the kernel modules in the image. */
   readonly modules: readonly string[]
   /** Ports that `solo run` forwards. */
   readonly forwards: readonly { readonly host: number; readonly guest: number }[]

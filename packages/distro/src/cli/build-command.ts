@@ -11,6 +11,7 @@ interface Flags {
   readonly json: boolean
 }
 
+/** Builds the appliance of a folder. */
 export const build: Command<CommandContext> = buildCommand<Flags, [folder?: string]>({
   docs: {
     brief: 'Build the appliance of a folder',

@@ -8,6 +8,7 @@ interface Flags {
   readonly json: boolean
 }
 
+/** Says what the machine has and lacks. */
 export const doctor: Command<CommandContext> = buildCommand<Flags>({
   docs: {
     brief: 'Say what this machine has and lacks for building and running',

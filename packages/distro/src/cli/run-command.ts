@@ -16,6 +16,7 @@ interface Flags {
   readonly json: boolean
 }
 
+/** Builds an appliance and boots it, for people or as a check. */
 export const run: Command<CommandContext> = buildCommand<Flags, [folder?: string]>({
   docs: {
     brief: 'Build the appliance of a folder and boot it under QEMU',
