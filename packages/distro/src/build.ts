@@ -3,8 +3,7 @@
  * `appliance.json` says what it holds. Equal sources and pins give equal bytes, whatever the folder.
  */
 import { join, resolve } from 'node:path'
-import { Archive } from './apt/archive.ts'
-import { readLockFile } from './apt/lock-file.ts'
+import { openArchive } from './archive.ts'
 import { cachedSegment, segment } from './build/compress.ts'
 import { commandOf, userOf } from './build/plan.ts'
 import { checkPrograms } from './build/programs.ts'
@@ -15,7 +14,7 @@ import { type LoadedAppliance, loadAppliance } from './config/load.ts'
 import { SoloError } from './error.ts'
 import { cacheFolder } from './host/cache.ts'
 import { sha256File } from './host/files.ts'
-import { debianArchitecture, hostArchitecture, type HostSystem, hostSystem } from './host/system.ts'
+import { hostArchitecture, type HostSystem, hostSystem } from './host/system.ts'
 import { type KernelSource, provideKernel } from './kernel.ts'
 import { kernelPackage } from './kernel/resolve.ts'
 import { type Progress, silent } from './progress.ts'
@@ -106,13 +105,14 @@ async function gather(
 ): Promise<Ingredients> {
   const architecture = config.architecture ?? hostArchitecture()
   const host = await hostSystem()
-  const archive = new Archive({
-    cache,
-    suite: config.apt?.suite ?? host.suite,
-    architecture: debianArchitecture[architecture],
-    ...(config.apt === undefined ? {} : { sourcesFile: resolve(folder, config.apt.sources) }),
-    lock: await readLockFile(join(folder, 'solo.lock')),
+  const archive = await openArchive({
+    lock: join(folder, 'solo.lock'),
+    architecture,
+    ...(config.apt === undefined
+      ? {}
+      : { sources: { suite: config.apt.suite, file: resolve(folder, config.apt.sources) } }),
     updateLock,
+    cache,
     onNote: (line) => progress.note(line),
     onPercent: (name, percent) => progress.percent(name, percent),
   })

@@ -42,7 +42,7 @@ const wantedBytes = 2 * 1024 ** 3
  * Examines this machine. Takes a second or two the first time, when KVM is tried.
  *
  * @example
- * ```ts
+ * ```ts no-run
  * import { examine } from '@pkg/distro/doctor'
  *
  * for (const { what, ok, detail } of await examine()) console.log(ok, what, detail)

@@ -5,9 +5,10 @@
  */
 import { cp, mkdir, readdir, rename, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { Archive } from './apt/archive.ts'
+import type { Archive } from './apt/archive.ts'
 import { unpackDeb } from './apt/deb.ts'
 import { SoloError } from './error.ts'
+import { cacheFolder } from './host/cache.ts'
 import { explainWriteError, kindOf, readTextIfThere, sha256, sha256File } from './host/files.ts'
 import { scratchBeside } from './host/scratch.ts'
 import { decompressModules } from './kernel/decompress.ts'
@@ -36,9 +37,9 @@ export interface Kernel {
 
 /** What {@link provideKernel} needs besides the source. */
 export interface KernelOptions {
-  /** The cache folder. */
-  readonly cache: string
-  /** The archive that packages come from. */
+  /** Cache folder. Default: `SOLO_CACHE_DIR`, else `~/.cache/solo`. */
+  readonly cache?: string
+  /** The archive that packages come from; `openArchive` of `@pkg/distro/archive` gives one. */
   readonly archive: Archive
 }
 
@@ -49,12 +50,23 @@ const layoutVersion = 1
  * Provides a kernel in the cache folder. A second call with the same pin needs no network.
  *
  * @throws SoloError when the package cannot be had, with the way out
+ *
+ * @example
+ * ```ts no-run
+ * import { openArchive } from '@pkg/distro/archive'
+ * import { provideKernel } from '@pkg/distro/kernel'
+ *
+ * const archive = await openArchive({ lock: 'solo.lock' })
+ * const kernel = await provideKernel({ package: 'linux-image-cloud-amd64' }, { archive })
+ * console.log(kernel.release)
+ * ```
  */
 export async function provideKernel(source: KernelSource, options: KernelOptions): Promise<Kernel> {
-  if ('image' in source) return localKernel(source.image, source.modules, options.cache)
+  const cache = options.cache ?? cacheFolder()
+  if ('image' in source) return localKernel(source.image, source.modules, cache)
   if ('deb' in source) {
     const id = await sha256File(source.deb)
-    return unpackKernel([id], async () => [source.deb], basename(source.deb), options.cache)
+    return unpackKernel([id], async () => [source.deb], basename(source.deb), cache)
   }
   const pins = await options.archive.pins('kernel', source.package, resolveKernel)
   const origin = pins.map(({ name, version }) => `${name} ${version}`).join(', ')
@@ -63,7 +75,7 @@ export async function provideKernel(source: KernelSource, options: KernelOptions
     pins.map((pin) => pin.sha256),
     files,
     origin,
-    options.cache,
+    cache,
   )
 }
 
