@@ -1,6 +1,8 @@
 // The command as users meet it: in a process of its own, by what it writes and by its exit status.
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test, vi } from 'vitest'
@@ -129,5 +131,31 @@ describe('solo build', () => {
       stderr:
         'solo: there is no solo.config.ts in .: name the folder of an appliance, such as: solo build examples/hello\n',
     })
+  })
+
+  test('solo build ends by Ctrl-C with status 130; apt ends with it, and nothing half-written stays', async () => {
+    using folder = testFolder()
+    // A mirror that takes the question and never answers.
+    const asked = Promise.withResolvers<Socket>()
+    const mirror = createServer((socket) => asked.resolve(socket.resume())).listen(0, '127.0.0.1')
+    await once(mirror, 'listening')
+    const { port } = mirror.address() as AddressInfo
+    writeFileSync(join(folder.path, 'mirror.list'), `deb [trusted=yes] http://127.0.0.1:${port} ./\n`)
+    writeFileSync(
+      join(folder.path, 'solo.config.ts'),
+      `export default { name: 'x', services: [], apt: { suite: 'x', sources: './mirror.list' } }`,
+    )
+    const child = spawn(process.execPath, [main, 'build', folder.path], {
+      env: { ...process.env, SOLO_CACHE_DIR: join(folder.path, 'cache'), http_proxy: '' },
+      stdio: 'ignore',
+    })
+    const ended = once(child, 'exit')
+    const closed = once(await asked.promise, 'close')
+    child.kill('SIGINT')
+    expect(await ended).toEqual([130, null])
+    await closed
+    mirror.close()
+    expect(readdirSync(folder.path).toSorted()).toEqual(['cache', 'mirror.list', 'solo.config.ts'])
+    expect(readdirSync(join(folder.path, 'cache'))).toEqual(['apt'])
   })
 })

@@ -1,6 +1,5 @@
 // An initramfs of two segments: what changes with every edit, and the runtime, which is large, the same in
 // every build and thus compressed once. The kernel unpacks one after the other into one file system.
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { writeCpio } from '@pkg/image/cpio'
 import type { FileTree } from '@pkg/image/tree'
@@ -33,7 +32,6 @@ export async function cachedSegment(tree: FileTree, cache: string): Promise<Segm
   const known = await readBytesIfThere(file)
   if (known !== undefined) return { bytes: known, unpackedBytes: archive.length }
   const bytes = await compress(archive)
-  await mkdir(join(cache, 'segments'), { recursive: true })
   await writeAtomically(file, bytes)
   return { bytes, unpackedBytes: archive.length }
 }

@@ -1,9 +1,10 @@
-// The result in its folder. Each file is replaced in one step, and appliance.json, which names the others with
-// their hashes, comes last: what it says is there.
-import { copyFile, mkdir, readFile, rename, rm } from 'node:fs/promises'
+// The result in its folder: written beside it first, then put in place, appliance.json last, as it names the
+// others with their hashes.
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SoloError } from '../error.ts'
-import { explainWriteError, kindOf, sha256, sha256File, writeAtomically } from '../host/files.ts'
+import { explainWriteError, kindOf, sha256 } from '../host/files.ts'
+import { scratchBeside } from '../host/scratch.ts'
 
 /** One file of the result. */
 export interface OutputFile {
@@ -68,10 +69,7 @@ export interface Output {
 export async function writeOutput(folder: string, output: Output): Promise<Manifest> {
   await makeFolder(folder)
   const image = Buffer.concat(output.initramfs)
-  const kernelFile = join(folder, 'kernel')
-  await copyAtomically(output.kernelImage, kernelFile)
-  await writeAtomically(join(folder, 'initramfs.img'), image)
-  const kernelBytes = await readFile(output.kernelImage)
+  const kernel = await readFile(output.kernelImage)
   const { version, name, applianceVersion, architecture, format, commandLine, ...rest } = output.manifest
   const manifest: Manifest = {
     version,
@@ -80,7 +78,7 @@ export async function writeOutput(folder: string, output: Output): Promise<Manif
     architecture,
     format,
     commandLine,
-    kernel: { file: 'kernel', sizeBytes: kernelBytes.length, sha256: sha256(kernelBytes), ...output.kernel },
+    kernel: { file: 'kernel', sizeBytes: kernel.length, sha256: sha256(kernel), ...output.kernel },
     initramfs: {
       file: 'initramfs.img',
       sizeBytes: image.length,
@@ -89,8 +87,23 @@ export async function writeOutput(folder: string, output: Output): Promise<Manif
     },
     ...rest,
   }
-  await writeAtomically(join(folder, 'appliance.json'), `${JSON.stringify(manifest, undefined, 2)}\n`)
+  const text = `${JSON.stringify(manifest, undefined, 2)}\n`
+  await writeTogether(folder, { kernel, 'initramfs.img': image, 'appliance.json': text })
   return manifest
+}
+
+/** All files are whole before the first takes its place, so that a full disk leaves the old ones as they were. */
+async function writeTogether(
+  folder: string,
+  files: Readonly<Record<string, Uint8Array | string>>,
+): Promise<void> {
+  try {
+    using scratch = scratchBeside(join(folder, 'appliance'))
+    for (const [name, data] of Object.entries(files)) await writeFile(join(scratch.folder, name), data)
+    for (const name of Object.keys(files)) await rename(join(scratch.folder, name), join(folder, name))
+  } catch (error) {
+    throw explainWriteError(error, folder)
+  }
 }
 
 async function makeFolder(folder: string): Promise<void> {
@@ -101,17 +114,5 @@ async function makeFolder(folder: string): Promise<void> {
     await mkdir(folder, { recursive: true })
   } catch (error) {
     throw explainWriteError(error, folder)
-  }
-}
-
-async function copyAtomically(from: string, to: string): Promise<void> {
-  if ((await kindOf(to)) === 'file' && (await sha256File(to)) === (await sha256File(from))) return
-  const temporary = `${to}.part-${process.pid}`
-  try {
-    await copyFile(from, temporary)
-    await rename(temporary, to)
-  } catch (error) {
-    await rm(temporary, { force: true }).catch(() => undefined)
-    throw explainWriteError(error, to)
   }
 }

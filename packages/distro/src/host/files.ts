@@ -1,9 +1,10 @@
 // Files of the host: hashing, reading JSON, and writing so that a reader sees the old bytes or the new.
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
-import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { basename, dirname, join, relative } from 'node:path'
+import { readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { basename, join, relative } from 'node:path'
 import { SoloError } from '../error.ts'
+import { scratchBeside } from './scratch.ts'
 
 /** SHA-256 of bytes or text, in hexadecimal. */
 export function sha256(data: Uint8Array | string): string {
@@ -63,13 +64,12 @@ export async function readBytesIfThere(path: string): Promise<Uint8Array | undef
  * @throws SoloError that says what to do when the disk is full or the folder cannot be written
  */
 export async function writeAtomically(path: string, data: Uint8Array | string): Promise<void> {
-  const temporary = join(dirname(path), `.${basename(path)}.${process.pid}-${randomBytes(4).toString('hex')}`)
   try {
-    await mkdir(dirname(path), { recursive: true })
+    using scratch = scratchBeside(path)
+    const temporary = join(scratch.folder, basename(path))
     await writeFile(temporary, data)
     await rename(temporary, path)
   } catch (error) {
-    await rm(temporary, { force: true }).catch(() => undefined)
     throw explainWriteError(error, path)
   }
 }
