@@ -29,6 +29,8 @@ export class Dhcp4Client {
   readonly #options: ClientOptions
   readonly #onFailure: (error: unknown) => void
   readonly #queue: DhcpEvent[] = []
+  /** Told when the packets are out: a caller who writes to a slow console must not hold them up. */
+  readonly #outbox: Dhcp4Event[] = []
   readonly #sockets: { link: OpenSocket | null; address: OpenSocket | null } = { link: null, address: null }
   #state: DhcpState
   #link: Link | null = null
@@ -52,11 +54,12 @@ export class Dhcp4Client {
   /** Tells the client what happened to its link. */
   onLink({ type, link }: LinkEvent): void {
     const before = this.#link
-    if (type === 'removed') {
-      this.#link = null
-    } else {
-      if (before === null && !link.up) this.#switchOn(link)
-      this.#link = link
+    if (type === 'removed') this.#forgetLink()
+    else this.#link = link
+    if (before === null && type === 'changed') {
+      if (!link.up) this.#switchOn(link)
+      // While the link finds its carrier: then nothing is left to do but send.
+      this.#socket('link')
     }
     const hadCarrier = before?.carrier === true
     const hasCarrier = type === 'changed' && link.carrier
@@ -77,8 +80,14 @@ export class Dhcp4Client {
 
   #onCarrier(link: Link, carrier: boolean): void {
     if (carrier) this.#carrierAtMs = nowMs()
-    this.#emit({ type: 'carrier', link: link.name, carrier })
+    this.#outbox.push({ type: 'carrier', link: link.name, carrier })
     this.#dispatch({ type: carrier ? 'carrier-up' : 'carrier-down' })
+  }
+
+  #forgetLink(): void {
+    this.#link = null
+    this.#closeSocket('link')
+    this.#closeSocket('address')
   }
 
   #switchOn(link: Link): void {
@@ -94,6 +103,7 @@ export class Dhcp4Client {
       for (let next = this.#queue.shift(); next !== undefined; next = this.#queue.shift()) this.#step(next)
       this.#closeUnused()
       this.#armTimer()
+      this.#flush()
     } catch (error) {
       this.#onFailure(error)
     } finally {
@@ -241,11 +251,12 @@ export class Dhcp4Client {
     }
   }
 
-  /** The packet socket sees every DHCP answer of the link: it is open only while there is something to hear. */
+  /** The packet socket sees every DHCP answer of the link: it is closed while the lease is in use. */
   #closeUnused(): void {
     const { name } = this.#state
-    if (name !== 'selecting' && name !== 'requesting' && name !== 'rebooting') this.#closeSocket('link')
-    if (name !== 'renewing' && name !== 'rebinding') this.#closeSocket('address')
+    const isBound = name === 'bound' || name === 'renewing' || name === 'rebinding'
+    if (isBound) this.#closeSocket('link')
+    if (!isBound || name === 'bound') this.#closeSocket('address')
   }
 
   #closeSocket(kind: 'link' | 'address'): void {
@@ -271,7 +282,14 @@ export class Dhcp4Client {
   }
 
   #emit(event: Dhcp4Event): void {
-    this.#options.onEvent?.(event)
+    this.#outbox.push(event)
+    if (!this.#busy) this.#flush()
+  }
+
+  #flush(): void {
+    for (let event = this.#outbox.shift(); event !== undefined; event = this.#outbox.shift()) {
+      this.#options.onEvent?.(event)
+    }
   }
 }
 
