@@ -204,4 +204,4 @@ function exitWaiters(): { next: () => Promise<void>; wake: () => void } {
   }
 }
 
-if (import.meta.main) await main(process.argv.slice(2))
+if (import.meta.main) void main(process.argv.slice(2))

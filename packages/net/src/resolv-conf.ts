@@ -1,7 +1,8 @@
 // /etc/resolv.conf: who answers DNS questions. Rendered whole, and replaced at once, so that no reader sees half of it.
-import { randomUUID } from 'node:crypto'
-import { open, readlink, rename, rm, writeFile } from 'node:fs/promises'
-import { dirname, resolve } from 'node:path'
+import { AT_FDCWD, O_CREAT, O_EXCL, O_TRUNC, O_WRONLY } from '@pkg/sys/constants'
+import { isSysError } from '@pkg/sys/errno'
+import { openat, readlinkat, renameat2, unlinkat } from '@pkg/sys/fs'
+import { fsync, writeAll } from '@pkg/sys/io'
 import { parseAddress } from './ip.ts'
 
 /** What a resolv.conf says. */
@@ -51,39 +52,46 @@ export function renderResolvConf(conf: ResolvConf): string {
  * or the new. A symbolic link at `path` is followed, as `/etc/resolv.conf` → `/run/resolv.conf` on a read-only root.
  * Where the file is a mount of its own (containers), a rename is EBUSY and it is written in place.
  *
+ * Blocks: while the disk takes a few hundred bytes; not at all where it is a tmpfs.
+ *
  * @param path - usually `/etc/resolv.conf`
- * @throws Error with `code` `EROFS`, `ENOSPC`, `EACCES` … as node:fs does
+ * @throws {@link SysError} `EROFS`, `ENOSPC`, `EACCES` …
  */
-export async function writeResolvConf(path: string, conf: ResolvConf): Promise<void> {
-  const content = renderResolvConf(conf)
-  const target = await followLink(path)
-  const temporary = `${target}.${randomUUID().slice(0, 8)}.new`
+export function writeResolvConf(path: string, conf: ResolvConf): void {
+  const content = new TextEncoder().encode(renderResolvConf(conf))
+  const target = followLink(path)
+  const temporary = `${target}.${crypto.randomUUID().slice(0, 8)}.new`
   try {
-    const file = await open(temporary, 'wx', 0o644)
-    try {
-      await file.writeFile(content)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await rename(temporary, target)
+    writeFile(temporary, O_CREAT | O_EXCL, content)
+    renameat2(AT_FDCWD, temporary, AT_FDCWD, target)
   } catch (error) {
-    await rm(temporary, { force: true })
-    if (!hasCode(error, 'EBUSY')) throw error
-    await writeFile(target, content)
+    removeIfThere(temporary)
+    if (!isSysError(error, 'EBUSY')) throw error
+    writeFile(target, O_CREAT | O_TRUNC, content)
   }
 }
 
-async function followLink(path: string): Promise<string> {
+function writeFile(path: string, flags: number, content: Uint8Array): void {
+  using file = openat(AT_FDCWD, path, O_WRONLY | flags, 0o644)
+  writeAll(file, content)
+  fsync(file)
+}
+
+function removeIfThere(path: string): void {
   try {
-    return resolve(dirname(path), await readlink(path))
+    unlinkat(AT_FDCWD, path)
+  } catch (error) {
+    if (!isSysError(error, 'ENOENT')) throw error
+  }
+}
+
+function followLink(path: string): string {
+  try {
+    const target = readlinkat(AT_FDCWD, path)
+    return target.startsWith('/') ? target : `${path.slice(0, path.lastIndexOf('/') + 1)}${target}`
   } catch (error) {
     // EINVAL: not a link. ENOENT: nothing there yet.
-    if (hasCode(error, 'EINVAL') || hasCode(error, 'ENOENT')) return path
+    if (isSysError(error, 'EINVAL') || isSysError(error, 'ENOENT')) return path
     throw error
   }
-}
-
-function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code
 }

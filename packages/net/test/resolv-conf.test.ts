@@ -49,34 +49,30 @@ describe('writeResolvConf()', () => {
   })
   afterEach(() => rmSync(folder, { recursive: true }))
 
-  test('makes and replaces the file, readable for all, and leaves nothing beside it', async () => {
+  test('makes and replaces the file, readable for all, and leaves nothing beside it', () => {
     const path = join(folder, 'resolv.conf')
-    await writeResolvConf(path, { nameservers: ['1.1.1.1'] })
+    writeResolvConf(path, { nameservers: ['1.1.1.1'] })
     const first = statSync(path)
-    await writeResolvConf(path, { nameservers: ['2.2.2.2'] })
+    writeResolvConf(path, { nameservers: ['2.2.2.2'] })
     expect(readFileSync(path, 'utf8')).toBe('nameserver 2.2.2.2\n')
     expect(statSync(path).ino).not.toBe(first.ino)
     expect(statSync(path).mode & 0o777).toBe(0o644)
     expect(readdirSync(folder)).toEqual(['resolv.conf'])
   })
 
-  test('follows a symbolic link, also one whose target is missing', async () => {
+  test('follows a symbolic link, also one whose target is missing', () => {
     const path = join(folder, 'resolv.conf')
     symlinkSync('run.conf', path)
-    await writeResolvConf(path, { nameservers: ['1.1.1.1'] })
+    writeResolvConf(path, { nameservers: ['1.1.1.1'] })
     expect(readlinkSync(path)).toBe('run.conf')
     expect(readFileSync(join(folder, 'run.conf'), 'utf8')).toBe('nameserver 1.1.1.1\n')
   })
 
-  test('leaves the old file when it cannot write a new one', async () => {
+  test('leaves the old file when it cannot write a new one', () => {
     const path = join(folder, 'none', 'resolv.conf')
-    await expect(writeResolvConf(path, { nameservers: ['1.1.1.1'] })).rejects.toMatchObject({
-      code: 'ENOENT',
-    })
+    expect(() => writeResolvConf(path, { nameservers: ['1.1.1.1'] })).toThrow('ENOENT')
     writeFileSync(join(folder, 'resolv.conf'), 'old')
-    await expect(writeResolvConf(join(folder, 'resolv.conf'), { nameservers: ['x'] })).rejects.toThrow(
-      TypeError,
-    )
+    expect(() => writeResolvConf(join(folder, 'resolv.conf'), { nameservers: ['x'] })).toThrow(TypeError)
     expect(readFileSync(join(folder, 'resolv.conf'), 'utf8')).toBe('old')
   })
 })

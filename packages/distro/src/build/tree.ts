@@ -49,9 +49,11 @@ export async function applianceTree(
   addTexts(tree, new Map([['/etc/solo/plan.json', `${JSON.stringify(makePlan(config), undefined, 2)}\n`]]))
   // Its content is known when the network is up.
   tree.add({ path: '/etc/resolv.conf', type: 'symlink', target: '/run/resolv.conf' })
-  const init = await bundle(Bun.resolveSync('@pkg/init/main', import.meta.dirname), 'init')
+  const init = await bundle(Bun.resolveSync('@pkg/init/main', import.meta.dirname), 'init', {
+    bytecode: true,
+  })
   for (const [name, content] of init) {
-    tree.add({ path: name === 'index.js' ? '/sbin/init.js' : `/sbin/${name}`, type: 'file', content })
+    tree.add({ path: `/sbin/${name.replace(/^index\.js/, 'init.js')}`, type: 'file', content })
   }
   for (const [index, { name, entry }] of config.services.entries()) {
     if (entry === undefined) continue

@@ -3,7 +3,14 @@ import { buildCommand, type Command, type CommandContext } from '@stricli/core'
 import type { Vm } from '@pkg/vm/qemu'
 import { buildAppliance, type BuildResult } from '../build.ts'
 import { SoloError } from '../error.ts'
-import { checkAppliance, type CheckReport, readyLine, type RunForward, startAppliance } from '../run.ts'
+import {
+  checkAppliance,
+  type CheckReport,
+  powerOff,
+  readyLine,
+  type RunForward,
+  startAppliance,
+} from '../run.ts'
 import { consoleProgress, print, printRaw, tell } from './output.ts'
 import { parseCount, parseForward } from './parse.ts'
 
@@ -119,13 +126,16 @@ async function watchOnce(result: BuildResult, flags: Flags): Promise<Awaited<Vm[
     () => print(addresses === '' ? 'ready' : `ready: ${addresses}`),
     () => undefined,
   )
-  let pressed = 0
+  let signalCount = 0
   const onSignal = (): void => {
-    pressed += 1
-    if (pressed > 1) void vm.kill()
+    signalCount += 1
+    if (signalCount > 1) void vm.kill()
     else {
       tell('\npowering off; Ctrl-C again ends it at once')
-      vm.powerdown().catch(() => vm.kill())
+      powerOff(vm).catch((error: unknown) => {
+        if (signalCount === 1) tell(error instanceof Error ? error.message : String(error))
+        void vm.kill()
+      })
     }
   }
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const

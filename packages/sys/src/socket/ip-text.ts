@@ -1,5 +1,4 @@
 // Internet addresses as text: inet_pton(3) and inet_ntop(3).
-import { isIPv6 } from 'node:net'
 
 /**
  * The four bytes of dotted-decimal text.
@@ -21,18 +20,30 @@ export function parseIpv4(text: string): Uint8Array {
  * @throws TypeError for anything else
  */
 export function parseIpv6(text: string): Uint8Array {
-  if (!isIPv6(text) || text.includes('%')) throw new TypeError(`not an IPv6 address: ${text}`)
   // ::ffff:10.0.2.15: the last two groups may be written as an IPv4 address.
-  const hex = text.replace(/\d+\.\d+\.\d+\.\d+$/, (ipv4) => {
+  const hex = text.replace(/(?<=:)\d+\.\d+\.\d+\.\d+$/, (ipv4) => {
     const [a = 0, b = 0, c = 0, d = 0] = parseIpv4(ipv4)
     return `${((a << 8) | b).toString(16)}:${((c << 8) | d).toString(16)}`
   })
-  const [head = '', tail] = hex.split('::')
-  const groups = (part: string | undefined): number[] =>
-    part ? part.split(':').map((group) => Number.parseInt(group, 16)) : []
-  const [before, after] = [groups(head), groups(tail)]
-  const zeros = Array.from({ length: 8 - before.length - after.length }, () => 0)
-  return Uint8Array.from([...before, ...zeros, ...after].flatMap((group) => [group >> 8, group & 0xff]))
+  const [before, after, ...more] = hex.split('::').map(hexGroups)
+  const shortened = after !== undefined
+  const given = (before?.length ?? 0) + (after?.length ?? 0)
+  // `::` stands for one group of zeros at least (RFC 5952 §4.2.2 writes it for two, and reads one).
+  const valid = before !== undefined && more.length === 0 && (shortened ? given <= 7 : given === 8)
+  if (!valid || [...before, ...(after ?? [])].some(Number.isNaN))
+    throw new TypeError(`not an IPv6 address: ${text}`)
+  const zeros = Array.from({ length: 8 - given }, () => 0)
+  return Uint8Array.from(
+    [...before, ...zeros, ...(after ?? [])].flatMap((group) => [group >> 8, group & 0xff]),
+  )
+}
+
+/** The 16-bit groups between colons; NaN for one that is none. */
+function hexGroups(part: string): number[] {
+  if (part === '') return []
+  return part
+    .split(':')
+    .map((group) => (/^[0-9a-f]{1,4}$/i.test(group) ? Number.parseInt(group, 16) : Number.NaN))
 }
 
 /** `::ffff:0:0/96`, RFC 4291 §2.5.5.2. */
