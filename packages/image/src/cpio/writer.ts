@@ -18,7 +18,11 @@ interface Inode {
 const encoder = new TextEncoder()
 const uint32Max = 0xffff_ffff
 
-/** @throws RangeError for a node whose numbers do not fit in eight hexadecimal digits */
+/**
+ * Refuses nodes whose numbers do not fit in the eight hexadecimal digits of a newc header.
+ *
+ * @throws RangeError naming the node
+ */
 export function checkLimits(nodes: readonly TreeNode[]): void {
   for (const node of nodes) {
     if (node.type === 'hardlink') continue
