@@ -1,21 +1,22 @@
-// The service `web`: a page that shows what machine it runs on, as the kernel tells it.
-import { respond } from './respond.ts'
+// Answers every request with what the kernel says about the machine, as plain text.
+import { readFileSync } from 'node:fs'
+import { sysinfo, uname } from '@pkg/sys/system'
 
-const { PORT = '8080', HOST } = process.env
-const port = Number(PORT)
-if (!/^\d+$/.test(PORT) || port > 65_535) {
-  process.stderr.write(`PORT: expected a number from 0 to 65535, got ${PORT}\n`)
-  process.exit(2)
+function page(): string {
+  const { sysname, release, machine, nodename } = uname()
+  const { uptime } = sysinfo()
+  const pid1 = readFileSync('/proc/1/cmdline', 'utf8').replaceAll('\0', ' ').trim()
+  return [
+    `${nodename}: ${sysname} ${release} on ${machine}`,
+    `up ${uptime} s`,
+    `PID 1 is ${pid1}`,
+    `this is PID ${process.pid}, user ${process.getuid?.()}`,
+    '',
+  ].join('\n')
 }
 
 const server = Bun.serve({
-  port,
-  // Without one, every address of the machine.
-  ...(HOST === undefined ? {} : { hostname: HOST }),
-  fetch: (request) => respond(request),
-  error(error) {
-    process.stderr.write(`${error.stack ?? error.message}\n`)
-    return new Response('The kernel could not be asked; the log says why.\n', { status: 500 })
-  },
+  port: Number(process.env['PORT'] ?? 8080),
+  fetch: () => new Response(page(), { headers: { 'content-type': 'text/plain; charset=utf-8' } }),
 })
-process.stdout.write(`listening on port ${server.port}\n`)
+console.log(`listening on port ${server.port}`)
