@@ -107,13 +107,23 @@ test('runSteps() goes on after a step that fails, and says how long each took', 
 
 test('mountsToEnd() takes what lies on disks, the last mounted first, and leaves the kernel’s own alone', () => {
   const mounts = [
-    { target: '/', type: 'ext4' },
-    { target: '/proc', type: 'proc' },
-    { target: '/var', type: 'ext4' },
-    { target: '/var/lib/data', type: 'nfs4' },
-    { target: '/run', type: 'tmpfs' },
+    { id: 1, parentId: 0, target: '/', type: 'ext4' },
+    { id: 2, parentId: 1, target: '/proc', type: 'proc' },
+    { id: 3, parentId: 1, target: '/var', type: 'ext4' },
+    { id: 4, parentId: 3, target: '/var/lib/data', type: 'nfs4' },
+    { id: 5, parentId: 1, target: '/run', type: 'tmpfs' },
   ]
   expect(mountsToEnd(mounts)).toEqual(['/var/lib/data', '/var', '/'])
+})
+
+test('mountsToEnd() puts a mount that was moved onto a newer one first, through a tmpfs too', () => {
+  const mounts = [
+    { id: 1, parentId: 0, target: '/', type: 'ext4' },
+    { id: 2, parentId: 4, target: '/data/scratch/old', type: 'ext4' },
+    { id: 3, parentId: 1, target: '/data', type: 'ext4' },
+    { id: 4, parentId: 3, target: '/data/scratch', type: 'tmpfs' },
+  ]
+  expect(mountsToEnd(mounts)).toEqual(['/data/scratch/old', '/data', '/'])
 })
 
 test('parseOptions() reads both ways of writing a value, and refuses what it does not know', () => {

@@ -123,6 +123,36 @@ export function findMount(mounts: readonly MountInfo[], path: string): MountInfo
   return best
 }
 
+/**
+ * Puts mounts in an order in which they can be unmounted one by one: what is mounted on a mount before that mount, else
+ * the newest first. The table's own order, turned around, is not that: a moved mount keeps its old place in it.
+ *
+ * @param mounts - as the kernel lists them, oldest first
+ * @example
+ * ```ts
+ * import { readMountinfo, unmountOrder } from '@pkg/mount/mountinfo'
+ *
+ * console.log(unmountOrder(readMountinfo()).map(({ target }) => target))
+ * ```
+ */
+export function unmountOrder<Mount extends Pick<MountInfo, 'id' | 'parentId'>>(
+  mounts: readonly Mount[],
+): Mount[] {
+  const newestFirst = mounts.toReversed()
+  const children = Map.groupBy(newestFirst, ({ parentId }) => parentId)
+  const ordered = new Set<Mount>()
+  const visited = new Set<Mount>()
+  const visit = (mount: Mount): void => {
+    // The top of a namespace may be its own parent.
+    if (visited.has(mount)) return
+    visited.add(mount)
+    for (const child of children.get(mount.id) ?? []) visit(child)
+    ordered.add(mount)
+  }
+  for (const mount of newestFirst) visit(mount)
+  return [...ordered]
+}
+
 /** Whether something is mounted at exactly this path. */
 export function isMountPoint(mounts: readonly MountInfo[], path: string): boolean {
   return mounts.some((mount) => mount.target === path)

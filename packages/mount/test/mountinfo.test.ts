@@ -7,6 +7,7 @@ import {
   mountTree,
   parseMountinfo,
   readMountinfo,
+  unmountOrder,
   type MountInfo,
 } from '../src/mountinfo.ts'
 
@@ -152,4 +153,31 @@ test('findMount() refuses a relative path', () => {
 test('isMountPoint() is about the exact path', () => {
   expect(isMountPoint(mounts, '/var/lib')).toBe(true)
   expect(isMountPoint(mounts, '/var/lib/x')).toBe(false)
+})
+
+const order = (list: MountInfo[]): number[] => unmountOrder(list).map(({ id }) => id)
+
+test('unmountOrder() gives the newest first, and a cover before what it covers', () => {
+  expect(order(mounts)).toEqual([5, 4, 3, 2, 1])
+})
+
+test('unmountOrder() gives a mount that was moved onto a newer one before that', () => {
+  // What mountinfo shows after tmpfs 2 was moved from /old to /new/sub, on the newer 3.
+  expect(order([mount(1, 0, '/'), mount(2, 3, '/new/sub'), mount(3, 1, '/new')])).toEqual([2, 3, 1])
+})
+
+test('unmountOrder() gives each mount once, children before parents, for any tree and order', () => {
+  const tree = fc.uniqueArray(fc.tuple(fc.nat(30), fc.nat(29)), { selector: ([id]) => id })
+  fc.assert(
+    fc.property(tree, (pairs) => {
+      // A parent has a smaller number here; the order of the list is free, as after moves.
+      const list = pairs.map(([id, below]) => mount(id, id === 0 ? 0 : below % id, `/${id}`))
+      const ids = order(list)
+      expect(ids.toSorted((a, b) => a - b)).toEqual(list.map(({ id }) => id).toSorted((a, b) => a - b))
+      for (const { id, parentId } of list) {
+        if (id !== parentId && ids.includes(parentId))
+          expect(ids.indexOf(id)).toBeLessThan(ids.indexOf(parentId))
+      }
+    }),
+  )
 })

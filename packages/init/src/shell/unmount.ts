@@ -1,6 +1,6 @@
 /** File systems at the end: unmounted in reverse order, read-only where that cannot be, flushed in any case. */
 import { remount } from '@pkg/mount/mount'
-import { readMountinfo, type MountInfo } from '@pkg/mount/mountinfo'
+import { readMountinfo, unmountOrder, type MountInfo } from '@pkg/mount/mountinfo'
 import { unmount } from '@pkg/mount/unmount'
 import { sync } from '@pkg/sys/io'
 
@@ -30,9 +30,12 @@ const apiTypes: ReadonlySet<string> = new Set([
   'tracefs',
 ])
 
-/** The mount points that have to go, the last mounted first, so that no mount is in the way of one below it. */
-export function mountsToEnd(mounts: readonly Pick<MountInfo, 'target' | 'type'>[]): string[] {
-  return mounts.flatMap(({ type, target }) => (apiTypes.has(type) ? [] : [target])).toReversed()
+/** The mount points that have to go: what is mounted on a mount before it, else the last mounted first. */
+export function mountsToEnd(
+  mounts: readonly Pick<MountInfo, 'id' | 'parentId' | 'target' | 'type'>[],
+): string[] {
+  // Ordered before it is filtered: a disk may hang below a tmpfs that hangs below a disk.
+  return unmountOrder(mounts).flatMap(({ type, target }) => (apiTypes.has(type) ? [] : [target]))
 }
 
 /**
