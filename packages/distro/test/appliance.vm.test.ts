@@ -89,8 +89,8 @@ beforeAll(async () => {
 afterAll(async () => {
   await vm?.kill()
   root[Symbol.dispose]()
-  const median = leaseMs.toSorted((a, b) => a - b)[Math.floor(leaseMs.length / 2)]
-  process.stdout.write(`DHCP: median of ${leaseMs.length} boots: ${median} ms from carrier to ACK\n`)
+  // Shown, not judged: the host is busy with other things during tests.
+  process.stdout.write(`DHCP: ${leaseMs.join(', ')} ms from carrier to ACK\n`)
 })
 
 describe('the boot', () => {
