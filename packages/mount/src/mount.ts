@@ -7,7 +7,6 @@ import {
   AT_FDCWD,
   AT_RECURSIVE,
   MOVE_MOUNT_F_EMPTY_PATH,
-  MS_BIND,
   MS_PRIVATE,
   MS_REC,
   MS_SHARED,
@@ -25,14 +24,13 @@ import {
   fsopen,
   fspick,
   mount as mountClassic,
-  mount_bind,
   mount_change,
   mount_move,
-  mount_remount,
   mount_setattr,
   move_mount,
   open_tree,
 } from '@pkg/sys/mount'
+import { bindClassic, remountClassic } from './mount/classic.ts'
 import { reporting } from './mount/failure.ts'
 import { parseMountOptions, type ParsedOptions } from './mount/options.ts'
 
@@ -156,10 +154,7 @@ export function bindMount(options: BindOptions): void {
       setAttributes(tree.fd, '', AT_EMPTY_PATH | recursion, parsed)
       move_mount(tree, '', AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH)
     })
-    if (isDone) return
-    mount_bind(source, target, recursive)
-    // mount(2) ignores attributes when it binds; below the top it cannot set them at all.
-    if (parsed.flags !== 0) mount_remount(target, parsed.flags | MS_BIND)
+    if (!isDone) bindClassic({ source, target, recursive, options: options.options ?? '' })
   })
 }
 
@@ -184,7 +179,7 @@ export function remount(options: RemountOptions): void {
       }
       setAttributes(AT_FDCWD, target, 0, parsed)
     })
-    if (!isDone) mount_remount(target, parsed.flags, parsed.data)
+    if (!isDone) remountClassic(target, options.options)
   })
 }
 

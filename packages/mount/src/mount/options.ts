@@ -53,16 +53,36 @@ const PER_MOUNT: Record<string, { set?: number; clear?: number; flag?: number; u
   nosymfollow: { set: MOUNT_ATTR_NOSYMFOLLOW, flag: MS_NOSYMFOLLOW },
   symfollow: { clear: MOUNT_ATTR_NOSYMFOLLOW, unflag: MS_NOSYMFOLLOW },
   // The three ways to keep access times are one field (mount_setattr(2)): it is cleared as a whole, then set.
-  noatime: { set: MOUNT_ATTR_NOATIME, clear: MOUNT_ATTR__ATIME, flag: MS_NOATIME },
-  atime: { set: MOUNT_ATTR_RELATIME, clear: MOUNT_ATTR__ATIME, unflag: MS_NOATIME },
-  relatime: { set: MOUNT_ATTR_RELATIME, clear: MOUNT_ATTR__ATIME, flag: MS_RELATIME },
+  noatime: {
+    set: MOUNT_ATTR_NOATIME,
+    clear: MOUNT_ATTR__ATIME,
+    flag: MS_NOATIME,
+    unflag: MS_RELATIME | MS_STRICTATIME,
+  },
+  atime: {
+    set: MOUNT_ATTR_RELATIME,
+    clear: MOUNT_ATTR__ATIME,
+    flag: MS_RELATIME,
+    unflag: MS_NOATIME | MS_STRICTATIME,
+  },
+  relatime: {
+    set: MOUNT_ATTR_RELATIME,
+    clear: MOUNT_ATTR__ATIME,
+    flag: MS_RELATIME,
+    unflag: MS_NOATIME | MS_STRICTATIME,
+  },
   norelatime: {
     set: MOUNT_ATTR_STRICTATIME,
     clear: MOUNT_ATTR__ATIME,
     flag: MS_STRICTATIME,
-    unflag: MS_RELATIME,
+    unflag: MS_NOATIME | MS_RELATIME,
   },
-  strictatime: { set: MOUNT_ATTR_STRICTATIME, clear: MOUNT_ATTR__ATIME, flag: MS_STRICTATIME },
+  strictatime: {
+    set: MOUNT_ATTR_STRICTATIME,
+    clear: MOUNT_ATTR__ATIME,
+    flag: MS_STRICTATIME,
+    unflag: MS_NOATIME | MS_RELATIME,
+  },
 }
 
 /** Per file system, but a bit of mount(2): fs/fs_context.c `common_set_sb_flag` knows them by name. */
