@@ -7,6 +7,8 @@ import {
   AT_FDCWD,
   AT_RECURSIVE,
   MOVE_MOUNT_F_EMPTY_PATH,
+  MOVE_MOUNT_F_SYMLINKS,
+  MOVE_MOUNT_T_SYMLINKS,
   MS_PRIVATE,
   MS_REC,
   MS_SHARED,
@@ -32,13 +34,14 @@ import {
 } from '@pkg/sys/mount'
 import { bindClassic, remountClassic } from './mount/classic.ts'
 import { reporting } from './mount/failure.ts'
+import { checkPath, checkWord } from './mount/check.ts'
 import { parseMountOptions, type ParsedOptions } from './mount/options.ts'
 
 /** What to mount where. */
 export interface MountOptions {
   /** A device, or nothing for file systems that have none. */
   source?: string
-  /** The mount point; it must exist. */
+  /** The mount point: absolute; it must exist. */
   target: string
   /** `ext4`, `tmpfs`, `proc`, … */
   type: string
@@ -96,7 +99,7 @@ export interface PropagationOptions {
 
 /** A file system in memory. */
 export interface TmpfsOptions {
-  /** The mount point; it must exist. */
+  /** The mount point: absolute; it must exist. */
   target: string
   /** Default: half of the memory. */
   sizeBytes?: number
@@ -108,6 +111,12 @@ export interface TmpfsOptions {
   options?: string
 }
 
+/** As mount(2) does: a target that is a symbolic link means what the link points to. */
+const ATTACH = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS
+/** fs/fsopen.c: fsconfig(2) takes strings of 256 bytes with the NUL. */
+const LONGEST_VALUE_BYTES = 255
+/** fs/namespace.c copy_mount_options(): mount(2) takes one page with the NUL, and cuts off the rest without a word. */
+const LONGEST_DATA_BYTES = 4095
 const PROPAGATION = { shared: MS_SHARED, private: MS_PRIVATE, slave: MS_SLAVE, unbindable: MS_UNBINDABLE }
 
 /**
@@ -117,7 +126,8 @@ const PROPAGATION = { shared: MS_SHARED, private: MS_PRIVATE, slave: MS_SLAVE, u
  *
  * @throws {@link SysError} `ENOENT` no such target or source; `ENODEV` the kernel has no such file system; `EINVAL`
  *   bad options or no such file system on the device, with the kernel's words; `EBUSY` the device is in use
- * @throws TypeError for options that are no options
+ * @throws TypeError for options that are no options, or a target that is not absolute
+ * @throws RangeError for more than 4095 bytes of options with a value of more than 255
  * @example
  * ```ts no-run
  * import { mount } from '@pkg/mount/mount'
@@ -128,10 +138,13 @@ const PROPAGATION = { shared: MS_SHARED, private: MS_PRIVATE, slave: MS_SLAVE, u
 export function mount(options: MountOptions): void {
   const parsed = parseMountOptions(options.options ?? '')
   const { source, target, type } = options
+  checkPath('mount', 'target', target)
+  checkWord('mount', 'type', type)
+  if (source !== undefined) checkWord('mount', 'source', source)
   const words = [type, options.options].filter(Boolean).join(', ')
   const attempt = source === undefined ? `(${words})` : `from ${source} (${words})`
   reporting({ syscall: 'mount', target, attempt }, () => {
-    if (hasNewCalls(() => mountNew(options, parsed))) return
+    if (fitsNewCalls(parsed, source) && hasNewCalls(() => mountNew(options, parsed))) return
     mountClassic(source ?? 'none', target, type, parsed.flags, parsed.data)
   })
 }
@@ -145,6 +158,8 @@ export function mount(options: MountOptions): void {
  */
 export function bindMount(options: BindOptions): void {
   const { source, target, recursive = false } = options
+  checkPath('bindMount', 'source', source)
+  checkPath('bindMount', 'target', target)
   const parsed = parseAttributes(options.options ?? '')
   const attempt = `bind from ${source}${options.options ? ` (${options.options})` : ''}`
   reporting({ syscall: 'mount', target, attempt }, () => {
@@ -152,7 +167,7 @@ export function bindMount(options: BindOptions): void {
     const isDone = hasNewCalls(() => {
       using tree = open_tree(AT_FDCWD, source, OPEN_TREE_CLONE | recursion)
       setAttributes(tree.fd, '', AT_EMPTY_PATH | recursion, parsed)
-      move_mount(tree, '', AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH)
+      move_mount(tree, '', AT_FDCWD, target, ATTACH)
     })
     if (!isDone) bindClassic({ source, target, recursive, options: options.options ?? '' })
   })
@@ -169,16 +184,19 @@ export function bindMount(options: BindOptions): void {
  */
 export function remount(options: RemountOptions): void {
   const { target } = options
+  checkPath('remount', 'target', target)
   const parsed = parseMountOptions(options.options)
   reporting({ syscall: 'mount', target, attempt: `remount (${options.options})` }, () => {
-    const isDone = hasNewCalls(() => {
-      if (parsed.superblock.length > 0) {
-        using picked = fspick(AT_FDCWD, target)
-        configure(picked.fd, parsed)
-        fsconfig_reconfigure(picked)
-      }
-      setAttributes(AT_FDCWD, target, 0, parsed)
-    })
+    const isDone =
+      fitsNewCalls(parsed) &&
+      hasNewCalls(() => {
+        if (parsed.superblock.length > 0) {
+          using picked = fspick(AT_FDCWD, target)
+          configure(picked.fd, parsed)
+          fsconfig_reconfigure(picked)
+        }
+        setAttributes(AT_FDCWD, target, 0, parsed)
+      })
     if (!isDone) remountClassic(target, options.options)
   })
 }
@@ -193,6 +211,7 @@ export function remount(options: RemountOptions): void {
  */
 export function setMountAttributes(options: MountAttributesOptions): void {
   const { target, recursive = false } = options
+  checkPath('setMountAttributes', 'target', target)
   const parsed = parseAttributes(options.options)
   reporting({ syscall: 'mount_setattr', target, attempt: options.options }, () => {
     setAttributes(AT_FDCWD, target, recursive ? AT_RECURSIVE : 0, parsed)
@@ -206,8 +225,12 @@ export function setMountAttributes(options: MountAttributesOptions): void {
  */
 export function moveMount(options: MoveOptions): void {
   const { source, target } = options
+  checkPath('moveMount', 'source', source)
+  checkPath('moveMount', 'target', target)
   reporting({ syscall: 'move_mount', target, attempt: `from ${source}` }, () => {
-    if (!hasNewCalls(() => move_mount(AT_FDCWD, source, AT_FDCWD, target))) mount_move(source, target)
+    const symlinks = MOVE_MOUNT_F_SYMLINKS | MOVE_MOUNT_T_SYMLINKS
+    if (!hasNewCalls(() => move_mount(AT_FDCWD, source, AT_FDCWD, target, symlinks)))
+      mount_move(source, target)
   })
 }
 
@@ -218,6 +241,13 @@ export function moveMount(options: MoveOptions): void {
  */
 export function changePropagation(options: PropagationOptions): void {
   const { target, propagation, recursive = false } = options
+  checkPath('changePropagation', 'target', target)
+  if (!Object.hasOwn(PROPAGATION, propagation)) {
+    const words = Object.keys(PROPAGATION).join(', ')
+    throw new TypeError(
+      `changePropagation: propagation must be one of ${words}, not ${JSON.stringify(propagation)}`,
+    )
+  }
   reporting({ syscall: 'mount', target, attempt: `make ${propagation}` }, () => {
     mount_change(target, PROPAGATION[propagation] | (recursive ? MS_REC : 0))
   })
@@ -227,10 +257,15 @@ export function changePropagation(options: PropagationOptions): void {
  * Mounts a file system in memory.
  *
  * @throws {@link SysError} as {@link mount}
+ * @throws TypeError for a mode that is none
  * @throws RangeError for a size or number that is not a whole number above zero
  */
 export function mountTmpfs(options: TmpfsOptions): void {
   const { target, sizeBytes, inodes, mode = 0o755, options: further = 'nosuid,nodev' } = options
+  checkPath('mountTmpfs', 'target', target)
+  if (!Number.isInteger(mode) || mode < 0 || mode > 0o7777) {
+    throw new TypeError(`mountTmpfs: mode must be permissions from 0 to 0o7777, not ${mode}`)
+  }
   for (const [name, value] of Object.entries({ sizeBytes, inodes })) {
     // To tmpfs a zero means no limit, which nobody asks for by it.
     if (value !== undefined && !(Number.isSafeInteger(value) && value > 0)) {
@@ -250,7 +285,7 @@ function mountNew({ source, target, type }: MountOptions, parsed: ParsedOptions)
   configure(context.fd, parsed)
   fsconfig_create(context)
   using detached = fsmount(context, parsed.attributesSet)
-  move_mount(detached, '', AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH)
+  move_mount(detached, '', AT_FDCWD, target, ATTACH)
 }
 
 function configure(fd: number, { superblock }: ParsedOptions): void {
@@ -273,6 +308,19 @@ function parseAttributes(options: string): ParsedOptions {
   if (other !== undefined)
     throw new TypeError(`option '${other[0]}' belongs to a file system, not to a mount`)
   return parsed
+}
+
+/**
+ * Whether fsconfig(2) takes each string; a longer one, such as the layers of an overlay, goes by mount(2).
+ *
+ * @throws RangeError when it is too long for that, too
+ */
+function fitsNewCalls({ superblock, data }: ParsedOptions, source = ''): boolean {
+  const dataBytes = Buffer.byteLength(data)
+  const strings = [source, ...superblock.map(([, value]) => value ?? '')]
+  if (strings.every((text) => Buffer.byteLength(text) <= LONGEST_VALUE_BYTES)) return true
+  if (dataBytes <= LONGEST_DATA_BYTES) return false
+  throw new RangeError(`options have ${dataBytes} bytes for the file system, more than ${LONGEST_DATA_BYTES}`)
 }
 
 /** Runs the way of the newer calls; false when the kernel does not have them. */

@@ -1,6 +1,7 @@
 // Unmounting.
 import { MNT_DETACH, MNT_FORCE, UMOUNT_NOFOLLOW } from '@pkg/sys/constants'
 import { umount2 } from '@pkg/sys/mount'
+import { checkPath } from './mount/check.ts'
 import { reporting } from './mount/failure.ts'
 
 /** How to unmount. */
@@ -21,6 +22,7 @@ export interface UnmountOptions {
  * Blocks: while everything is written, without `lazy`. Needs: CAP_SYS_ADMIN.
  *
  * @throws {@link SysError} `EBUSY` files are open below, or something is mounted there; `EINVAL` not a mount point
+ * @throws TypeError for a target that is not absolute
  * @see https://man7.org/linux/man-pages/man2/umount2.2.html
  * @example
  * ```ts no-run
@@ -31,6 +33,7 @@ export interface UnmountOptions {
  */
 export function unmount(options: UnmountOptions): void {
   const { target, lazy = false, force = false, noFollow = true } = options
+  checkPath('unmount', 'target', target)
   const flags = (lazy ? MNT_DETACH : 0) | (force ? MNT_FORCE : 0) | (noFollow ? UMOUNT_NOFOLLOW : 0)
   reporting({ syscall: 'umount2', target }, () => umount2(target, flags))
 }

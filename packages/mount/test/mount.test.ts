@@ -102,6 +102,8 @@ test.each([
     'bad size',
     expect.stringContaining('sizeBytes must be a whole number above 0'),
   ],
+  ['mount(), bindMount() and moveMount() follow symbolic links', 'symbolic links', ['/d', '/d', '/d']],
+  ['mount() takes values that are too long for fsconfig(2)', 'long value', ['overlay', 'rw,nosuid,relatime']],
   ['watchMounts() gives the table at once, then after each change', 'watched', [0, 1, 0]],
 ])('%s', (_, name, expected) => {
   expect(results[name]).toEqual(expected)

@@ -1,6 +1,6 @@
 // Mounts inside a namespace of its own, and prints what happened to each step as JSON.
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, openSync, closeSync, readFileSync, writeFileSync, existsSync } from 'node:fs'
+import { mkdirSync, openSync, closeSync, readFileSync, symlinkSync, writeFileSync, existsSync } from 'node:fs'
 import { join } from 'node:path'
 import {
   bindMount,
@@ -117,6 +117,28 @@ record('blank', () => {
   return findMount(readMountinfo(), join(at('with blank'), 'x'))?.target.replace(folder, '')
 })
 record('bad size', () => mountTmpfs({ target: at('d'), sizeBytes: 0 }))
+record('symbolic links', () => {
+  symlinkSync(at('d'), at('link'))
+  mountTmpfs({ target: at('link') })
+  const mounted = findMount(readMountinfo(), at('d'))?.target
+  unmount({ target: at('d') })
+  bindMount({ source: at('c'), target: at('link') })
+  const bound = findMount(readMountinfo(), at('d'))?.target
+  unmount({ target: at('d') })
+  symlinkSync(at('with blank'), at('from'))
+  moveMount({ source: at('from'), target: at('link') })
+  const moved = findMount(readMountinfo(), at('d'))?.target
+  unmount({ target: at('d') })
+  return [mounted, bound, moved].map((target) => target?.replace(folder, ''))
+})
+record('long value', () => {
+  const layers = Array.from({ length: 8 }, (_, index) => at(`layer-${index}-${'y'.repeat(40)}`))
+  for (const layer of layers) mkdirSync(layer)
+  mount({ source: 'o', target: at('d'), type: 'overlay', options: `lowerdir=${layers.join(':')},nosuid` })
+  const found = findMount(readMountinfo(), at('d'))
+  unmount({ target: at('d') })
+  return [found?.type, found?.options]
+})
 record('proc', () => readFileSync('/proc/self/comm', 'utf8').length > 0)
 
 const stop = new AbortController()
