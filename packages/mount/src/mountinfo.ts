@@ -41,7 +41,7 @@ export interface WatchMountsOptions {
 }
 
 const MOUNTINFO_PATH = '/proc/self/mountinfo'
-/** With the reactor's worker thread as waker the kernel's notice is lost between two epoll instances. */
+/** Between nested epoll instances the kernel's notice is used up by the first that looks, and so may be lost. */
 const COMPARE_INTERVAL_MS = 1_000
 
 /**
@@ -159,9 +159,9 @@ export function isMountPoint(mounts: readonly MountInfo[], path: string): boolea
 }
 
 /**
- * Gives the table now, and again after each change. The kernel tells of changes by EPOLLPRI on the open file; several
- * quick ones may come as one. (Where the reactor wakes by a worker thread because io_uring is off, the notice does not
- * get through nested epoll instances: there the table is compared every second instead.)
+ * Gives the table now, and again after each change: mostly at once (the kernel tells by EPOLLPRI on the open file), at
+ * the latest after a second. The kernel's notice can be lost while the reactor is busy with other descriptors, so the
+ * table is compared every second too. Several quick changes may come as one.
  *
  * @throws {@link SysError} `ENOENT` /proc is not mounted
  * @see https://man7.org/linux/man-pages/man5/proc_pid_mounts.5.html
@@ -184,11 +184,17 @@ export async function* watchMounts(
   const notice = new Notice()
   const give = (): void => notice.give()
   using cleanup = new DisposableStack()
-  cleanup.use(watchChanges(file.fd, give))
+  let given = ''
+  cleanup.use(watchChanges(file.fd, () => given, give))
   signal?.addEventListener('abort', give)
   cleanup.defer(() => signal?.removeEventListener('abort', give))
   while (!isOver()) {
-    yield readMountinfo()
+    const mounts = readMountinfo()
+    const now = JSON.stringify(mounts)
+    if (now !== given) {
+      given = now
+      yield mounts
+    }
     await notice.taken()
   }
 }
@@ -214,15 +220,24 @@ class Notice {
   }
 }
 
-function watchChanges(fd: number, onChange: () => void): Disposable {
-  if (reactor().wakerKind === 'io_uring') return reactor().watch(fd, EPOLLPRI, onChange)
-  let before = JSON.stringify(readMountinfo())
+function watchChanges(fd: number, given: () => string, onChange: () => void): Disposable {
+  const stack = new DisposableStack()
+  // Through the reactor's worker thread (no io_uring) the notice never comes.
+  if (reactor().wakerKind === 'io_uring') stack.use(reactor().watch(fd, EPOLLPRI, onChange))
   const timer = setInterval(() => {
-    const now = JSON.stringify(readMountinfo())
-    if (now !== before) onChange()
-    before = now
+    if (hasChanged(given())) onChange()
   }, COMPARE_INTERVAL_MS)
-  return { [Symbol.dispose]: () => clearInterval(timer) }
+  stack.defer(() => clearInterval(timer))
+  return stack
+}
+
+/** A table that cannot be read counts as changed: the reader meets the error where it can be caught. */
+function hasChanged(before: string): boolean {
+  try {
+    return JSON.stringify(readMountinfo()) !== before
+  } catch {
+    return true
+  }
 }
 
 function parseLine(line: string): MountInfo {
