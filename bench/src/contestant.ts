@@ -17,6 +17,9 @@ export interface Contestant extends Disposable {
   measure(): Promise<number>
 }
 
+/** Rounds before the first that counts. */
+const warmUpRounds = 10
+
 /** One batch may not take longer: a contestant that hangs must not hang the bench. */
 const batchMsMax = 60_000
 
@@ -57,8 +60,8 @@ function endOf(child: ChildProcessWithoutNullStreams): Promise<string> {
 }
 
 /**
- * Measures all contestants in `rounds` rounds, each round every one once, beginning with another each time; one
- * round before them warms up and is not counted.
+ * Measures all contestants in `rounds` rounds, each round every one once, beginning with another each time. The
+ * rounds before them warm up and are not counted: JavaScript needs some hundred spawns to be compiled.
  *
  * @returns nanoseconds an operation, by contestant and round
  */
@@ -68,7 +71,9 @@ export async function measureInterleaved(
   onRound: (round: number) => void,
 ): Promise<Map<string, number[]>> {
   const results = new Map<string, number[]>(contestants.map(({ name }) => [name, []]))
-  for (const contestant of contestants) await contestant.measure()
+  for (let round = 0; round < warmUpRounds; round++) {
+    for (const contestant of contestants) await contestant.measure()
+  }
   for (let round = 0; round < rounds; round++) {
     onRound(round)
     for (let turn = 0; turn < contestants.length; turn++) {

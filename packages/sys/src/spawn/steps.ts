@@ -60,15 +60,18 @@ export function childProgram(
 
 /** What Bun ignores, and a child would go on ignoring: SIGPIPE and SIGXFSZ. */
 const ignoredByBun = [SIGPIPE, SIGXFSZ]
+const everySignal = Array.from({ length: SIGNAL_MAX }, (_, index) => index + 1)
+
+/** The kernel's `struct sigaction` of SIG_DFL, and an empty signal set: constants, since every spawn needs them. */
+const defaultAction = new Uint8Array(32)
+const noSignals = new Uint8Array(8)
 
 /** Handlers are gone with CLONE_CLEAR_SIGHAND; the child still has all signals blocked. */
 function addSignals(program: Program, clearAllHandlers: boolean): void {
-  const defaultAction = new Uint8Array(32)
-  const everySignal = Array.from({ length: SIGNAL_MAX }, (_, index) => index + 1)
   for (const signal of clearAllHandlers ? everySignal : ignoredByBun) {
     program.call('rt_sigaction', signal, defaultAction, null, 8).ignoreErrors()
   }
-  program.call('rt_sigprocmask', SIG_SETMASK, new Uint8Array(8), null, 8)
+  program.call('rt_sigprocmask', SIG_SETMASK, noSignals, null, 8)
 }
 
 /** What clone3's CLONE_INTO_CGROUP does, by hand. */
