@@ -74,7 +74,7 @@ export interface CheckOptions extends Omit<StartOptions, 'forwards' | 'timeoutMs
  * @internal
  */
 export const readyLine: RegExp =
-  /init: ready in (\d+) ms: (\d+) services? running, (\d+) failed(?: \((.*)\))?, resident ([\d.]+) MiB/
+  /init: ready in (\d+) ms: (\d+) services? running, (\d+) failed(?: \((.*)\))?, resident ([\d.]+) MiB\r?\n/
 
 /**
  * Starts a build under QEMU.

@@ -89,7 +89,10 @@ describe('solo run', () => {
       })
       child.on('exit', () => reject(new Error(`${output}${errors}`)))
     })
-    const page = (await (await fetch(address)).json()) as { uid: number; ppid: number }
+    const page = (await (await fetch(address, { signal: AbortSignal.timeout(10_000) })).json()) as {
+      uid: number
+      ppid: number
+    }
     expect(page.ppid).toBe(1)
     expect(page.uid).toBeGreaterThanOrEqual(61_184)
     child.kill('SIGINT')

@@ -11,6 +11,7 @@ import {
   type RunForward,
   startAppliance,
 } from '../run.ts'
+import { untilListening } from '../run/listening.ts'
 import { consoleProgress, print, printRaw, tell } from './output.ts'
 import { parseCount, parseForward } from './parse.ts'
 
@@ -122,10 +123,7 @@ async function watchOnce(result: BuildResult, flags: Flags): Promise<Awaited<Vm[
   })
   const addresses = vm.forwards.map(({ hostPort }) => `http://127.0.0.1:${hostPort}/`).join(' ')
   tell(`booting ${result.manifest.name} (${vm.accelerator}); ${addresses} will answer; Ctrl-C powers it off`)
-  void vm.console.waitFor(readyLine, { timeoutMs: Number.POSITIVE_INFINITY }).then(
-    () => print(addresses === '' ? 'ready' : `ready: ${addresses}`),
-    () => undefined,
-  )
+  void announce(vm, addresses)
   let signalCount = 0
   const onSignal = (): void => {
     signalCount += 1
@@ -146,6 +144,22 @@ async function watchOnce(result: BuildResult, flags: Flags): Promise<Awaited<Vm[
     for (const signal of signals) process.off(signal, onSignal)
     await vm.kill()
   }
+}
+
+/** How long the first port may take to be listened to after init is ready; then the address is printed all the same. */
+const listenLimitMs = 30_000
+
+/** Prints the addresses once a browser that opens the first one finds the service there. */
+async function announce(vm: Vm, addresses: string): Promise<void> {
+  try {
+    await vm.console.waitFor(readyLine, { timeoutMs: Number.POSITIVE_INFINITY })
+  } catch {
+    // The guest has ended, which is told where its end is awaited.
+    return
+  }
+  const port = vm.forwards[0]?.hostPort
+  if (port !== undefined) await untilListening(port, listenLimitMs)
+  print(addresses === '' ? 'ready' : `ready: ${addresses}`)
 }
 
 /** The firmware clears the screen; what the terminal shows above the console shall stay. ECMA-48, 5.4. */

@@ -1,6 +1,10 @@
 // The caller's mistakes, found before any system call and named by the caller's own field.
 
-/** @throws TypeError for what is empty or has a NUL */
+/**
+ * Refuses what the kernel could not take as a word.
+ *
+ * @throws TypeError for what is empty or has a NUL
+ */
 export function checkWord(operation: string, field: string, value: string): void {
   if (typeof value !== 'string' || value === '' || value.includes('\0')) {
     throw new TypeError(`${operation}: ${field} must be a word without NUL, not ${JSON.stringify(value)}`)

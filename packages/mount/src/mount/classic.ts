@@ -1,8 +1,8 @@
 // What the newer calls do in one step, by mount(2) alone: it replaces all flags of a mount, so those that are there are
 // read first and kept.
-import { realpathSync } from 'node:fs'
-import { ENOSYS, MNT_DETACH, MS_BIND } from '@pkg/sys/constants'
+import { AT_FDCWD, ENOSYS, MNT_DETACH, MS_BIND, O_PATH } from '@pkg/sys/constants'
 import { SysError } from '@pkg/sys/errno'
+import { openat, readlinkat } from '@pkg/sys/fs'
 import { mount_bind, mount_remount, umount2 } from '@pkg/sys/mount'
 import { type MountInfo, readMountinfo, unmountOrder } from '../mountinfo.ts'
 import { parseMountOptions } from './options.ts'
@@ -72,7 +72,7 @@ function mergedFlags(present: string, asked: string): number {
 
 /** Of several mounts at one place the last lies on top. */
 function topMountAt(mounts: readonly MountInfo[], target: string): MountInfo | undefined {
-  const path = realpathSync(target)
+  const path = realPath(target)
   return mounts.findLast((mount) => mount.target === path)
 }
 
@@ -82,4 +82,10 @@ function treeBelow(mounts: readonly MountInfo[], top: MountInfo): MountInfo[] {
   return unmountOrder(mounts)
     .toReversed()
     .filter(({ id, parentId }) => id === top.id || (tree.has(parentId) && tree.add(id)))
+}
+
+/** Where a path leads, symbolic links followed, as mountinfo names it. */
+function realPath(path: string): string {
+  using place = openat(AT_FDCWD, path, O_PATH)
+  return readlinkat(AT_FDCWD, `/proc/self/fd/${place.fd}`)
 }
