@@ -17,13 +17,10 @@ export interface Contestant extends Disposable {
   measure(): Promise<number>
 }
 
-/** Rounds before the first that counts. */
-const warmUpRounds = 10
-
 /** One batch may not take longer: a contestant that hangs must not hang the bench. */
 const batchMsMax = 60_000
 
-/** Starts a contestant. Its standard error is ours. */
+/** Starts a contestant. What it writes to its standard error is the reason when it fails. */
 export function startContestant({ name, command }: ContestantOptions): Contestant {
   const [program, ...rest] = command
   const child = spawn(program, rest, { stdio: ['pipe', 'pipe', 'pipe'] })
@@ -31,6 +28,12 @@ export function startContestant({ name, command }: ContestantOptions): Contestan
   child.stderr.on('data', (chunk: Buffer) => (complaint = `${complaint}${chunk.toString()}`.slice(-2000)))
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]()
   const ended = endOf(child)
+  const neverStarted = new Promise<IteratorResult<string>>((resolve) => {
+    // Its output then has no end either.
+    child.once('error', () => resolve({ done: true, value: undefined }))
+  })
+  // A pipe that breaks is told by `ended`, with a better reason.
+  child.stdin.on('error', () => {})
   return {
     name,
     async measure() {
@@ -41,10 +44,10 @@ export function startContestant({ name, command }: ContestantOptions): Contestan
           reject(new Error(`${name}: no answer in ${batchMsMax / 1000} s`)),
         )
       })
-      const line = await Promise.race([lines.next(), ended, overdue])
-      const value = typeof line === 'object' && line.done !== true ? Number(line.value) : Number.NaN
-      if (!(value > 0)) throw new Error(`${name}: ${complaint.trim() || 'ended without an answer'}`)
-      return value
+      const line = await Promise.race([lines.next(), overdue, neverStarted])
+      const value = line.done === true ? Number.NaN : Number(line.value)
+      if (value > 0) return value
+      throw new Error(complaint.trim() || (line.done === true ? await ended : `answered ${line.value}`))
     },
     [Symbol.dispose]() {
       child.kill('SIGKILL')
@@ -52,16 +55,25 @@ export function startContestant({ name, command }: ContestantOptions): Contestan
   }
 }
 
+/** Why it has ended, in words. */
 function endOf(child: ChildProcessWithoutNullStreams): Promise<string> {
   return new Promise((resolve) => {
-    child.once('error', (error) => resolve(error.message))
-    child.once('close', () => resolve('closed'))
+    child.once('error', (error: NodeJS.ErrnoException) =>
+      resolve(error.code === 'ENOENT' ? `${child.spawnfile} is not installed` : error.message),
+    )
+    child.once('close', (code, signal) => resolve(`ended without an answer (${signal ?? `status ${code}`})`))
   })
 }
 
 /**
- * Measures all contestants in `rounds` rounds, each round every one once, beginning with another each time. The
- * rounds before them warm up and are not counted: JavaScript needs some hundred spawns to be compiled.
+ * How long each contestant warms up. A batch is too little for JavaScript: its spawns reach their speed only after
+ * some 1,500 of them, when the compiler has seen all of their parts.
+ */
+const defaultWarmUpMs = 2000
+
+/**
+ * Measures all contestants in `rounds` rounds, each round every one once, beginning with another each time. Before
+ * them each warms up, which is not counted.
  *
  * @returns nanoseconds an operation, by contestant and round
  */
@@ -69,10 +81,13 @@ export async function measureInterleaved(
   contestants: readonly Contestant[],
   rounds: number,
   onRound: (round: number) => void,
+  warmUpMs: number = defaultWarmUpMs,
 ): Promise<Map<string, number[]>> {
   const results = new Map<string, number[]>(contestants.map(({ name }) => [name, []]))
-  for (let round = 0; round < warmUpRounds; round++) {
-    for (const contestant of contestants) await contestant.measure()
+  for (const contestant of contestants) {
+    const end = performance.now() + warmUpMs
+    do await contestant.measure()
+    while (performance.now() < end)
   }
   for (let round = 0; round < rounds; round++) {
     onRound(round)

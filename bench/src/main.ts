@@ -1,19 +1,20 @@
 // `npm run bench`: ratios of Solo against its peers, each measured side by side in one run.
 import { loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
-import { bootContestants, measureBoot } from './boot.ts'
 import { type Contestant, measureInterleaved, startContestant } from './contestant.ts'
 import { printJson, printTable, type Row, rowOf } from './report.ts'
-import { compileC, contestantFile, tinyChild } from './workshop.ts'
+import { compileC, contestantFile, findCpu, tinyChild } from './workshop.ts'
 
-const usage = `Usage: npm run bench -- [--json] [--only getppid|spawn|boot] [--rounds N] [--boot-rounds N]
+const usage = `Usage: npm run bench -- [--json] [--only getppid|spawn|boot] [--rounds N]
+                        [--boot-rounds N] [--no-pin]
 
 Measures Solo and its peers in interleaved rounds and prints ratios (ours / peer, of the medians).
 
   --json           only JSON on standard output: [{ name, ours, peer, peerName, ratio, unit }]
   --only NAME      one group: getppid, spawn or boot; may be given several times
   --rounds N       rounds of getppid and spawn (default 25, at least 15)
-  --boot-rounds N  rounds of boot (default 5)
+  --boot-rounds N  rounds of boot (default 15)
+  --no-pin         let the scheduler place getppid's and spawn's contestants; else all share one processor
   --help           this text
 `
 
@@ -25,6 +26,7 @@ interface Options {
   only: readonly Group[]
   rounds: number
   bootRounds: number
+  pin: boolean
 }
 
 /** A peer of a group: how to start it, or why it cannot be had. */
@@ -36,10 +38,15 @@ interface Peer {
 const say = (line: string): void => void process.stderr.write(`${line}\n`)
 
 /** Starts what can be started, and names what cannot. */
-function startPeers(peers: readonly Peer[], missing: Map<string, string>): Contestant[] {
+function startPeers(
+  peers: readonly Peer[],
+  missing: Map<string, string>,
+  prefix: readonly string[],
+): Contestant[] {
   return peers.flatMap(({ name, command }) => {
     try {
-      return [startContestant({ name, command: command() })]
+      const [program, ...rest] = [...prefix, ...command()]
+      return program === undefined ? [] : [startContestant({ name, command: [program, ...rest] })]
     } catch (error) {
       missing.set(name, error instanceof Error ? error.message : String(error))
       return []
@@ -73,14 +80,15 @@ interface Plan {
   pairs: readonly [name: string, ours: string, peer: string][]
 }
 
-async function runPlan(plan: Plan, rounds: number): Promise<Row[]> {
+async function runPlan(plan: Plan, rounds: number, prefix: readonly string[]): Promise<Row[]> {
   const missing = new Map<string, string>()
-  const contestants = await keepWorking(startPeers(plan.contestants, missing), missing)
+  const contestants = await keepWorking(startPeers(plan.contestants, missing, prefix), missing)
+  for (const [name, reason] of missing) say(`bench: missing: ${name}: ${reason}`)
   try {
+    say(`bench: ${plan.group}: warming up`)
     const results = await measureInterleaved(contestants, rounds, (round) => {
       if (round % 5 === 0) say(`bench: ${plan.group}: round ${round + 1} of ${rounds}`)
     })
-    for (const [name, reason] of missing) say(`bench: missing: ${name}: ${reason}`)
     return plan.pairs.map(([name, ours, peer]) =>
       rowOf(name, peer, plan.unit, results.get(ours), results.get(peer)),
     )
@@ -140,22 +148,25 @@ function spawnPlan(): Plan {
 async function runBoot(rounds: number): Promise<Row[]> {
   const peerName = 'busybox, same kernel'
   const name = 'QEMU start to page'
-  let contestants
+  const results: [ours: number[], floor: number[]] = [[], []]
   try {
-    contestants = await bootContestants()
+    // Only here: the packages that build an appliance take longer to load than getppid to measure.
+    const { bootContestants, measureBoot } = await import('./boot.ts')
+    say('bench: boot: building')
+    const contestants = await bootContestants()
+    // The first round warms the host's page cache, and is not counted.
+    for (let round = 0; round <= rounds; round++) {
+      say(round === 0 ? 'bench: boot: warming up' : `bench: boot: round ${round} of ${rounds}`)
+      for (const turn of round % 2 === 0 ? ([0, 1] as const) : ([1, 0] as const)) {
+        const bootNs = await measureBoot(contestants[turn])
+        if (round > 0) results[turn].push(bootNs)
+      }
+    }
+    return [rowOf(name, peerName, 's', ...results)]
   } catch (error) {
     say(`bench: missing: boot: ${error instanceof Error ? error.message : String(error)}`)
     return [rowOf(name, peerName, 's', undefined, undefined)]
   }
-  const [ours, floor] = contestants
-  const results: [number[], number[]] = [[], []]
-  for (let round = 0; round < rounds; round++) {
-    say(`bench: boot: round ${round + 1} of ${rounds}`)
-    for (const turn of round % 2 === 0 ? ([0, 1] as const) : ([1, 0] as const)) {
-      results[turn].push(await measureBoot(turn === 0 ? ours : floor))
-    }
-  }
-  return [rowOf(name, peerName, 's', ...results)]
 }
 
 function readOptions(): Options | string {
@@ -164,7 +175,8 @@ function readOptions(): Options | string {
       json: { type: 'boolean', default: false },
       only: { type: 'string', multiple: true, default: [] },
       rounds: { type: 'string', default: '25' },
-      'boot-rounds': { type: 'string', default: '5' },
+      'boot-rounds': { type: 'string', default: '15' },
+      'no-pin': { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
   })
@@ -179,6 +191,7 @@ function readOptions(): Options | string {
     only: only.length === 0 ? groups : only,
     rounds: count('--rounds', values.rounds, 15),
     bootRounds: count('--boot-rounds', values['boot-rounds'], 1),
+    pin: !values['no-pin'],
   }
 }
 
@@ -200,9 +213,12 @@ async function main(): Promise<number> {
   }
   const [load = 0] = loadavg()
   if (load > 0.5) say(`bench: the machine is busy (load ${load.toFixed(1)}): the figures will scatter`)
+  const cpu = options.pin ? findCpu() : undefined
+  if (options.pin && cpu === undefined) say('bench: not pinned: there is one processor, or no taskset')
+  const prefix = cpu === undefined ? [] : ['taskset', '-c', String(cpu)]
   const rows: Row[] = []
-  if (options.only.includes('getppid')) rows.push(...(await runPlan(getppidPlan, options.rounds)))
-  if (options.only.includes('spawn')) rows.push(...(await runPlan(spawnPlan(), options.rounds)))
+  if (options.only.includes('getppid')) rows.push(...(await runPlan(getppidPlan, options.rounds, prefix)))
+  if (options.only.includes('spawn')) rows.push(...(await runPlan(spawnPlan(), options.rounds, prefix)))
   if (options.only.includes('boot')) rows.push(...(await runBoot(options.bootRounds)))
   process.stdout.write(options.json ? printJson(rows) : printTable(rows))
   return 0

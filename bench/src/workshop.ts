@@ -1,6 +1,6 @@
 // What the contestants need: C programs built for this run, and a child that does nothing.
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { staticElfAddresses, writeStaticElf } from '@pkg/image/elf'
 import { Program } from '@pkg/sys/program'
@@ -47,4 +47,17 @@ export function tinyChild(): string {
   ]
   writeFileSync(output, writeStaticElf({ machine, entryAddress: codeAddress, segments }), { mode: 0o755 })
   return output
+}
+
+/**
+ * The processor that contestants share: the last one that we may use, as the first gets most interrupts. Where a
+ * child wakes its parent across two processors of a virtual machine, a spawn costs twice as much, and by chance.
+ *
+ * @returns undefined where there is only one, or no taskset
+ */
+export function findCpu(): number | undefined {
+  const list = /^Cpus_allowed_list:\s*(\S+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? ''
+  const last = /(\d+)$/.exec(list)?.[1]
+  if (last === undefined || last === list) return undefined
+  return spawnSync('taskset', ['-c', last, 'true']).status === 0 ? Number(last) : undefined
 }
