@@ -1,5 +1,5 @@
 // Whole builds, without a package archive: a kernel made here, and this machine's root for the libraries.
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -7,6 +7,7 @@ import { type CpioEntry, readCpio } from '@pkg/image/cpio'
 import { parsePlan } from '@pkg/init/plan'
 import { beforeAll, describe, expect, test, vi } from 'vitest'
 import { buildAppliance, type BuildResult } from '../src/build.ts'
+import { bundle } from '../src/build/bundle.ts'
 import { stableUid } from '../src/config/users.ts'
 import { testFolder } from './support/folder.ts'
 import { kernelModule, makeDeb, tinyProgram } from './support/repository.ts'
@@ -107,9 +108,9 @@ describe('buildAppliance()', () => {
     for (const name of ['kernel', 'initramfs.img', 'appliance.json']) {
       expect(readFileSync(join(first.folder, name)).equals(readFileSync(join(out, name))), name).toBe(true)
     }
-    const bundle = (await contents(first)).get('/usr/lib/solo/web/index.js')?.text ?? ''
-    expect(bundle).not.toContain(root.path)
-    expect(bundle).toContain('import.meta.dir')
+    const code = (await contents(first)).get('/usr/lib/solo/web/index.js')?.text ?? ''
+    expect(code).not.toContain(root.path)
+    expect(code).toContain('import.meta.dir')
   })
 
   test('buildAppliance() writes archives that GNU cpio lists', async () => {
@@ -316,4 +317,18 @@ describe('what a build refuses', () => {
       `--out: expected a folder, got ${join(folder, 'taken')}, which is a file`,
     )
   })
+})
+
+test('bundle() takes our packages from beside us for a project that has not installed them', async () => {
+  using folder = testFolder()
+  write(folder.path, {
+    'own.ts': "import { getpid } from '@pkg/sys/process'\nprocess.exitCode = getpid() > 0 ? 7 : 8\n",
+  })
+  const files = await bundle(join(folder.path, 'own.ts'), 'entry')
+  write(folder.path, Object.fromEntries(files))
+  expect(spawnSync(process.execPath, [join(folder.path, 'index.js')]).status).toBe(7)
+  write(folder.path, { 'none.ts': "import '@pkg/none'\n" })
+  await expect(bundle(join(folder.path, 'none.ts'), 'entry')).rejects.toThrow(
+    /Could not resolve: "@pkg\/none"/,
+  )
 })

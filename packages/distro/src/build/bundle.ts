@@ -2,6 +2,7 @@
 // time, and no path, so that the same sources give the same bytes in every folder.
 import { existsSync } from 'node:fs'
 import { dirname, isAbsolute } from 'node:path'
+import { ownPackages } from '../config/own-packages.ts'
 import { SoloError } from '../error.ts'
 import { displayPath } from '../host/files.ts'
 
@@ -38,6 +39,7 @@ export async function bundle(entry: string, what: string, options: BundleOptions
     env: 'disable',
     define: { 'process.env.NODE_ENV': '"production"' },
     naming: { entry: 'index.[ext]', chunk: '[name]-[hash].[ext]', asset: '[name]-[hash].[ext]' },
+    plugins: [ownPackages],
     throw: false,
   }).catch((error: unknown) => {
     throw new SoloError(`${what}: ${error instanceof Error ? error.message : String(error)}`, {

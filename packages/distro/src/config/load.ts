@@ -5,6 +5,7 @@ import { ConfigError, type Problem, SoloError } from '../error.ts'
 import { displayPath, kindOf } from '../host/files.ts'
 import { checkMeaning } from './check.ts'
 import { unknownKey } from './expect.ts'
+import { offerConfigModule } from './own-packages.ts'
 import { applianceSchema } from './schema.ts'
 
 /** A configuration that was checked, and where it lies. */
@@ -87,6 +88,7 @@ function oneEach(problems: readonly Problem[]): Problem[] {
 
 async function runConfig(file: string, name: string): Promise<unknown> {
   let module: unknown
+  offerConfigModule()
   try {
     module = await import(file)
   } catch (error) {
