@@ -124,6 +124,14 @@ describe('solo build', () => {
     })
   })
 
+  test('solo build finds defineAppliance for a project that has not installed it', async () => {
+    const config = `import { defineAppliance } from '@pkg/distro/config'
+      export default defineAppliance({ name: 'a', services: [{ name: 'web' }] })`
+    const ended = await build({ 'solo.config.ts': config })
+    expect(ended.stderr).toMatch(/^solo\.config\.ts: services\[0\]: expected entry .*, got neither\n$/)
+    expect(ended.status).toBe(2)
+  })
+
   test('solo build says where it looked for a configuration', async () => {
     expect(await build({})).toEqual({
       status: 2,
@@ -157,5 +165,34 @@ describe('solo build', () => {
     mirror.close()
     expect(readdirSync(folder.path).toSorted()).toEqual(['cache', 'mirror.list', 'solo.config.ts'])
     expect(readdirSync(join(folder.path, 'cache'))).toEqual(['apt'])
+  })
+
+  test('solo build ends with one line when the disk of the cache is full while apt waits for more', async () => {
+    using folder = testFolder()
+    const mirror = createServer((socket) => socket.resume()).listen(0, '127.0.0.1')
+    await once(mirror, 'listening')
+    const { port } = mirror.address() as AddressInfo
+    writeFileSync(join(folder.path, 'mirror.list'), `deb [trusted=yes] http://127.0.0.1:${port} ./\n`)
+    writeFileSync(
+      join(folder.path, 'solo.config.ts'),
+      `export default { name: 'x', services: [], apt: { suite: 'x', sources: './mirror.list' } }`,
+    )
+    const cache = join(folder.path, 'cache')
+    mkdirSync(cache)
+    // Room for the files that apt begins with, but not for a list.
+    const script = 'mount -t tmpfs -o size=64k none "$1" && exec "$2" "$3" build "$4"'
+    const words = ['-rm', 'sh', '-c', script, 'sh', cache, process.execPath, main, folder.path]
+    const env = { ...process.env, SOLO_CACHE_DIR: cache, http_proxy: '' }
+    const ended = await new Promise<Ended>((resolve) => {
+      execFile('unshare', words, { env }, (error, stdout, stderr) => {
+        resolve({ status: error === null ? 0 : Number(error.code), stdout, stderr })
+      })
+    })
+    mirror.close()
+    expect(ended.stderr.split('\n').slice(1)).toEqual([
+      expect.stringMatching(/^solo: cannot write .*: the disk is full: free some space/),
+      '',
+    ])
+    expect(ended.status).toBe(1)
   })
 })

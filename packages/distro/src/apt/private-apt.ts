@@ -1,6 +1,6 @@
 // The host's apt, looking at the host's sources and keys but keeping its lists and files in a folder of ours:
 // nothing of the host changes, and no root is needed.
-import { mkdir, readdir, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, stat, statfs, writeFile } from 'node:fs/promises'
 import { isAbsolute, join } from 'node:path'
 import { SoloError } from '../error.ts'
 import { explainWriteError, readTextIfThere, sha256, sha256File } from '../host/files.ts'
@@ -131,13 +131,15 @@ class Apt implements PrivateApt {
     return this.#run('flock', ['--no-fork', join(this.#folder, 'lock'), program, ...args])
   }
 
-  #run(
+  async #run(
     program: string,
     args: readonly string[],
     options: { cwd?: string; onPercent?: ((percent: number) => void) | undefined } = {},
   ): Promise<ProgramResult> {
-    return runProgram(program, args, {
+    using space = abortWhenFull(this.#folder)
+    return await runProgram(program, args, {
       env: this.#environment,
+      signal: space.signal,
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
       onStatusLine: (line) => {
         // dlstatus:ITEM:PERCENT:TEXT, apt's README.progress-reporting
@@ -163,6 +165,26 @@ function firstTrouble(result: ProgramResult): string {
     lines.find((each) => /^E: /.test(each)) ?? lines.find((each) => /^W: Failed to fetch/.test(each))
   if (line !== undefined) return line.slice(3).trim()
   return result.status === 0 ? '' : `apt-get ended with status ${result.status}`
+}
+
+/** Less than this is full: the methods of apt write in pieces of this size. */
+const fullBytes = 64 * 1024
+
+/**
+ * The methods of apt do not say that the disk is full while they download: they try again for minutes (seen with
+ * apt 2.6 and a tmpfs of 2 MiB). So the disk is looked at beside them.
+ */
+function abortWhenFull(folder: string): Disposable & { readonly signal: AbortSignal } {
+  const controller = new AbortController()
+  const look = async (): Promise<void> => {
+    const { bavail, bfree, bsize } = await statfs(folder)
+    // What is reserved for root is not full for root; statfs(2).
+    if ((process.getuid?.() === 0 ? bfree : bavail) * bsize >= fullBytes) return
+    const full = Object.assign(new Error('the disk is full'), { code: 'ENOSPC' })
+    controller.abort(explainWriteError(full, folder))
+  }
+  const timer = setInterval(() => void look().catch(() => undefined), 1000)
+  return { signal: controller.signal, [Symbol.dispose]: () => clearInterval(timer) }
 }
 
 /** apt's words for ENOSPC, and for too little room for a package. */

@@ -22,6 +22,8 @@ export interface ProgramOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Called with each line that the program writes to descriptor 3. */
   readonly onStatusLine?: (line: string) => void
+  /** Kills the program when it is aborted; the reason is thrown. */
+  readonly signal?: AbortSignal
 }
 
 /** What a program that has ended left. */
@@ -51,7 +53,7 @@ export async function runProgram(
   const [stdout, stderr, code] = await Promise.all([
     text(child.stdout),
     text(child.stderr),
-    ended(file, child),
+    ended(file, child, options.signal),
     status === null ? undefined : eachLine(status, options.onStatusLine),
   ])
   return { status: code, stdout, stderr }
@@ -87,8 +89,12 @@ function start(
   return child
 }
 
-function ended(file: string, child: ChildProcess): Promise<number> {
+function ended(file: string, child: ChildProcess, signal?: AbortSignal): Promise<number> {
   return new Promise((resolve, reject) => {
+    signal?.addEventListener('abort', () => {
+      child.kill('SIGKILL')
+      reject(signal.reason)
+    })
     child.once('error', (error) => {
       running.delete(child)
       reject(errorCode(error) === 'ENOENT' ? missing(file) : error)
