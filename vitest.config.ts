@@ -25,6 +25,7 @@ export default defineConfig({
           name: 'unit',
           include: [
             'packages/*/test/**/*.test.ts',
+            'bench/test/**/*.test.ts',
             'scripts/test/**/*.test.ts',
             'examples/*/test/**/*.test.ts',
           ],

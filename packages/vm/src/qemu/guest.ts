@@ -18,6 +18,9 @@ const PANIC = /(?:^|\[ *\d+\.\d+\](?:\[ *[TC]\d+\])? )Kernel panic - not syncing
 /** How far back a panic's line can begin that ends in what came last: longer than any kernel line (1 KiB). */
 const PANIC_LINE_CHARS = 2_048
 
+/** What went on just before a panic is often why. */
+const LINES_BEFORE_PANIC = 5
+
 /** With `panic=-1` QEMU ends by itself within this; with another `panic=` it would stay, and so we end it. */
 const PANIC_GRACE_MS = 2_000
 
@@ -199,12 +202,21 @@ export class QemuGuest implements Vm {
     const tail = this.console.tail()
     if (reason === 'poweroff') return undefined
     if (reason === 'timeout') return this.#timedOut
-    if (reason === 'panic') return new GuestPanicError(PANIC.exec(this.console.text)?.[1] ?? '', tail)
+    if (reason === 'panic') return this.#panicError(tail)
     if (reason === 'reboot') return new GuestEndedError('the guest rebooted', tail)
     if (reason === 'killed')
       return new GuestEndedError(`the guest was killed from outside (${signal ?? 'by QMP'})`, tail)
     const words = this.#stderr.trim() === '' ? '' : `\nQEMU said:\n${this.#stderr.trim()}`
     return new QemuCrashedError(`QEMU crashed (${signal ?? `exit status ${code}`})${words}`, tail)
+  }
+
+  /** However long the call trace is: the kernel's own word stands before it, and must be seen. */
+  #panicError(tail: string): GuestPanicError {
+    const found = PANIC.exec(this.console.text)
+    if (found === null) return new GuestPanicError('', tail)
+    const lineCount = this.console.text.slice(found.index).split('\n').length + LINES_BEFORE_PANIC
+    const fromPanic = this.console.tail(lineCount)
+    return new GuestPanicError(found[1] ?? '', fromPanic.length > tail.length ? fromPanic : tail)
   }
 }
 
