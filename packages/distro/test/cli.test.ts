@@ -132,6 +132,12 @@ describe('solo build', () => {
     expect(ended.status).toBe(2)
   })
 
+  test('solo build refuses an empty --out, as of a variable that is not set', async () => {
+    const ended = await build({}, '--out', '')
+    expect(ended.status).toBe(2)
+    expect(ended.stderr).toMatch(/^solo: .*expected a folder, got nothing.*\n$/)
+  })
+
   test('solo build says where it looked for a configuration', async () => {
     expect(await build({})).toEqual({
       status: 2,

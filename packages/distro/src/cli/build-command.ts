@@ -1,7 +1,7 @@
 // solo build
 import { buildCommand, type Command, type CommandContext } from '@stricli/core'
 import { buildAppliance } from '../build.ts'
-import { parseFormat } from './parse.ts'
+import { parseFolder, parseFormat } from './parse.ts'
 import { consoleProgress, print } from './output.ts'
 
 interface Flags {
@@ -30,7 +30,7 @@ export const build: Command<CommandContext> = buildCommand<Flags, [folder?: stri
       format: { kind: 'parsed', parse: parseFormat, brief: 'What to make: initramfs', default: 'initramfs' },
       out: {
         kind: 'parsed',
-        parse: String,
+        parse: parseFolder,
         brief: 'Folder for the result (default: DIR/build)',
         optional: true,
       },

@@ -2,9 +2,13 @@
 import { ConfigError, SoloError } from '../error.ts'
 import type { Progress } from '../progress.ts'
 
-/** Writes a line of the result. */
+/** Whether the last text of {@link printRaw} ended within a line. */
+let isLineOpen = false
+
+/** Writes a line of the result; a line of its own, even when a guest's console is within one. */
 export function print(line: string): void {
-  process.stdout.write(`${line}\n`)
+  process.stdout.write(`${isLineOpen ? '\n' : ''}${line}\n`)
+  isLineOpen = false
 }
 
 /** Writes a line beside the result. */
@@ -14,6 +18,7 @@ export function tell(line: string): void {
 
 /** Writes text as it is; for a guest's console. */
 export function printRaw(text: string): void {
+  if (text !== '') isLineOpen = !text.endsWith('\n')
   process.stdout.write(text)
 }
 

@@ -7,6 +7,12 @@ export function parseFormat(text: string): 'initramfs' {
   throw new SyntaxError(`expected initramfs, got ${JSON.stringify(text)}`)
 }
 
+/** `--out`. An empty word, such as a variable that is not set, must not become the present folder. */
+export function parseFolder(text: string): string {
+  if (text === '') throw new SyntaxError('expected a folder, got nothing')
+  return text
+}
+
 /** `--forward HOST:GUEST` or `PORT`. */
 export function parseForward(text: string): RunForward {
   const match = /^(?:(\d{1,5}):)?(\d{1,5})$/.exec(text)

@@ -13,7 +13,7 @@ import {
 } from '../run.ts'
 import { untilListening } from '../run/listening.ts'
 import { consoleProgress, print, printRaw, tell } from './output.ts'
-import { parseCount, parseForward } from './parse.ts'
+import { parseCount, parseFolder, parseForward } from './parse.ts'
 
 interface Flags {
   readonly out?: string
@@ -43,7 +43,7 @@ export const run: Command<CommandContext> = buildCommand<Flags, [folder?: string
     flags: {
       out: {
         kind: 'parsed',
-        parse: String,
+        parse: parseFolder,
         brief: 'Folder for the build (default: DIR/build)',
         optional: true,
       },
@@ -122,7 +122,8 @@ async function watchOnce(result: BuildResult, flags: Flags): Promise<Awaited<Vm[
     ...(flags.memory === undefined ? {} : { memoryMiB: flags.memory }),
   })
   const addresses = vm.forwards.map(({ hostPort }) => `http://127.0.0.1:${hostPort}/`).join(' ')
-  tell(`booting ${result.manifest.name} (${vm.accelerator}); ${addresses} will answer; Ctrl-C powers it off`)
+  const answers = addresses === '' ? '' : ` ${addresses} will answer;`
+  tell(`booting ${result.manifest.name} (${vm.accelerator});${answers} Ctrl-C powers it off`)
   void announce(vm, addresses)
   let signalCount = 0
   const onSignal = (): void => {
