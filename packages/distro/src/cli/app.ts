@@ -71,7 +71,7 @@ export async function main(inputs: readonly string[]): Promise<number> {
     process.on(signal, () => {
       if (process.listenerCount(signal) > 1) return
       killPrograms()
-      tell('')
+      tell(`\nsolo: ended by ${signal}; nothing half-written is left`)
       process.exit(status)
     })
   }
