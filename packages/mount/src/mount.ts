@@ -150,8 +150,8 @@ export function mount(options: MountOptions): void {
 }
 
 /**
- * Shows a folder or file at a second place. With options it is never seen without them: they are set before it is
- * attached.
+ * Shows a folder or file at a second place. With options it is never seen without them where the kernel has
+ * mount_setattr (Linux 5.12): they are set before it is attached. Older kernels set them right after.
  *
  * @throws {@link SysError} `ENOENT` no such source or target; `ENOTDIR` one is a folder, the other is not
  * @throws TypeError for an option that is not per mount
