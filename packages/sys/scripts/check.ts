@@ -7,7 +7,7 @@
  */
 
 import { evaluate } from './evaluate.ts'
-import type { Architecture, Toolchain } from './headers.ts'
+import { type Architecture, findNames, type Toolchain } from './headers.ts'
 import { typeName, layoutName, type Field, type Layout } from './layouts.ts'
 import { extraConstants, kernelStructs, libcStructs, namedLayouts } from './selection.ts'
 import { versionOf, withToolchains, type PerArchitecture } from './tables.ts'
@@ -37,6 +37,12 @@ export interface CheckResult {
 const growing =
   /(^|_)MAX(_|$)|^NSIG|(_LAST|_LAST_CAP|_SUPPORTED|_ALL|_MASK|_CNT|_COUNT|_NUM|_SIZE|_BITS|_FEATURES|_EVENTS|_FLAGS)$|_VERSION(_|$)|_IOCTLS(_|$)/
 
+/**
+ * Sizes and masks that the kernel itself moved between 6.1 and 7.2, in either direction. They describe a set of other
+ * names, and no call takes them.
+ */
+const moving = /^(AT_VECTOR_SIZE_ARCH|FF_EFFECT_MIN|FUTEX_CMD_MASK|SECURE_ALL_LOCKS|TCP_RESERVED_BITS)$/
+
 class Comparison {
   readonly differences: string[] = []
   readonly notes: string[] = []
@@ -49,7 +55,13 @@ class Comparison {
   }
 
   /** `present` is undefined when the headers lack the name. */
-  value(what: string, committed: bigint, present: bigint | undefined, mayGrow: boolean): void {
+  value(
+    what: string,
+    committed: bigint,
+    present: bigint | undefined,
+    mayGrow: boolean,
+    mayMove = false,
+  ): void {
     if (present === undefined) {
       const text = `${what} is ${committed}, the headers of this machine lack it`
       if (this.#age === 0) this.differences.push(text)
@@ -60,7 +72,7 @@ class Comparison {
     if (present === committed) return
     const text = `${what} is ${committed}, the headers of this machine say ${present}`
     const grew = present > committed ? 1 : -1
-    if (mayGrow && grew === this.#age) this.notes.push(text)
+    if ((mayGrow && grew === this.#age) || (mayMove && this.#age !== 0)) this.notes.push(text)
     else this.differences.push(text)
   }
 }
@@ -72,8 +84,16 @@ interface Question {
   readonly value: bigint
   /** Newer headers may say more, older ones less. */
   readonly mayGrow: boolean
+  /** {@link moving}. */
+  readonly mayMove?: boolean
   /** A compiler that refuses the question says nothing against the tables: it is about a struct, not an integer. */
   readonly optional?: boolean
+}
+
+/** Whether an expression is more than a name, or a name that the toolchain's headers define. */
+function knownNames(toolchain: Toolchain): (expression: string) => boolean {
+  const names = new Set(findNames(toolchain).map(({ name }) => name))
+  return (expression) => !/^\w+$/.test(expression) || names.has(expression)
 }
 
 function ask(
@@ -82,19 +102,15 @@ function ask(
   fallback: Toolchain,
   questions: readonly Question[],
 ): void {
-  const present = evaluate(
-    toolchain,
-    questions.map(({ expression }) => expression),
-  )
+  // A name that the headers lack is not asked about: gcc would look for a similar one, for minutes in all.
+  const isKnown = knownNames(toolchain)
+  const present = evaluate(toolchain, questions.map(({ expression }) => expression).filter(isKnown))
   const missing = questions.filter(({ expression, optional }) => !present.has(expression) && !optional)
   // What the kernel's headers lack is the C library's.
-  const second = evaluate(
-    fallback,
-    missing.map(({ expression }) => expression),
-  )
-  for (const { label, expression, value, mayGrow, optional } of questions) {
+  const second = evaluate(fallback, missing.map(({ expression }) => expression).filter(knownNames(fallback)))
+  for (const { label, expression, value, mayGrow, mayMove, optional } of questions) {
     const found = present.get(expression) ?? second.get(expression)
-    if (found !== undefined || !optional) result.value(label, value, found, mayGrow)
+    if (found !== undefined || !optional) result.value(label, value, found, mayGrow, mayMove)
   }
 }
 
@@ -165,9 +181,9 @@ function questionsOn(architecture: Architecture, committed: Committed): Question
   const constants = Object.entries(committed.constants).flatMap(([name, value]): Question[] => {
     const one = value[architecture]
     if (one === undefined || name in extraConstants) return []
-    return [
-      { label: `${architecture} ${name}`, expression: name, value: BigInt(one), mayGrow: growing.test(name) },
-    ]
+    const label = `${architecture} ${name}`
+    const question = { label, expression: name, value: BigInt(one), mayGrow: growing.test(name) }
+    return [{ ...question, mayMove: moving.test(name) }]
   })
   const layouts = layoutTypes.flatMap(([name, type]) => {
     const layout = committed.layouts[name]?.[architecture]

@@ -4,6 +4,10 @@
  *     bun packages/sys/scripts/generate.ts           write packages/sys/src/generated/
  *     bun packages/sys/scripts/generate.ts --check   compare the committed tables with the headers; exit 1 on a difference
  *
+ * The tables come from the newest headers that Debian has: unpack `linux-libc-dev` of unstable (`dpkg-deb -x`) and say
+ * where with SOLO_UAPI=<folder>. The committed ones are of 7.2.13-1, sha256
+ * 8b33c2a408bbab537e753102dce181dc211007f64c1e2516065bc677f60d5d99. Without SOLO_UAPI this machine's headers are asked.
+ *
  * Needs gcc, gcc-aarch64-linux-gnu and the kernel's headers (linux-libc-dev comes with them). Runs no arm64 code.
  */
 

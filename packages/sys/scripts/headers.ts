@@ -66,7 +66,14 @@ interface Uapi {
   readonly version: number
 }
 
-function findUapi(compiler: string): Uapi {
+/**
+ * The folder that Debian's `linux-libc-dev` was unpacked to, when the tables are to come from headers newer than this
+ * machine's: since 6.12 one package has those of all architectures.
+ */
+const unpacked = process.env['SOLO_UAPI']
+
+function findUapi(architecture: Architecture, compiler: string): Uapi {
+  if (unpacked !== undefined) return unpackedUapi(unpacked, architecture, compiler)
   const probe = '#include <asm/unistd.h>\n#include <asm-generic/errno.h>\n#include <linux/version.h>\n'
   const paths = run(compiler, ['-E', '-M', '-x', 'c', '-'], probe).split(/[\s\\]+/)
   const folderOf = (suffix: string): string => {
@@ -77,13 +84,27 @@ function findUapi(compiler: string): Uapi {
       )
     return dirname(found)
   }
-  const text = run(compiler, ['-E', '-P', '-x', 'c', '-'], '#include <linux/version.h>\nLINUX_VERSION_CODE\n')
   const folders = {
     asm: folderOf('asm/unistd.h'),
     'asm-generic': folderOf('asm-generic/errno.h'),
     linux: folderOf('linux/version.h'),
   }
-  return { folders, version: Number(text.trim()) }
+  return { folders, version: versionOfHeader(compiler, '<linux/version.h>') }
+}
+
+function unpackedUapi(folder: string, architecture: Architecture, compiler: string): Uapi {
+  const include = join(folder, 'usr/include')
+  const folders = {
+    asm: join(folder, 'usr/lib/linux/uapi', architecture === 'x64' ? 'x86' : 'arm64', 'asm'),
+    'asm-generic': join(include, 'asm-generic'),
+    linux: join(include, 'linux'),
+  }
+  return { folders, version: versionOfHeader(compiler, `"${join(folders.linux, 'version.h')}"`) }
+}
+
+function versionOfHeader(compiler: string, header: string): number {
+  const text = run(compiler, ['-E', '-P', '-x', 'c', '-'], `#include ${header}\nLINUX_VERSION_CODE\n`)
+  return Number(text.trim())
 }
 
 /**
@@ -95,8 +116,9 @@ function findUapi(compiler: string): Uapi {
  */
 export function kernelToolchain(architecture: Architecture): Toolchain {
   const compiler = compilerFor(architecture)
-  const own = findUapi(compiler)
-  const other = findUapi(compilerFor(architecture === 'x64' ? 'arm64' : 'x64'))
+  const own = findUapi(architecture, compiler)
+  const otherArchitecture = architecture === 'x64' ? 'arm64' : 'x64'
+  const other = findUapi(otherArchitecture, compilerFor(otherArchitecture))
   const shared = other.version > own.version ? other : own
   const folder = mkdtempSync(join(tmpdir(), `solo-uapi-${architecture}-`))
   const staged = join(folder, 'include')

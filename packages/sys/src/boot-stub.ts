@@ -28,7 +28,7 @@ export interface BootStubOptions {
  *
  * const stub = bootStub({ program: '/bin/bun', args: ['/sbin/init.js'], env: { PATH: '/bin' } })
  * const { code, data } = stub.standalone({ architecture: 'arm64', address: 0x500000 })
- * console.assert(code.length < 200 && data.length < 2000)
+ * console.assert(code.length < 500 && data.length < 2000)
  * ```
  */
 export function bootStub({ program, args, env }: BootStubOptions): Program {

@@ -1,4 +1,5 @@
 // What a failed system call becomes: an error in the shape that Node's own have.
+import { hintFor } from './errno/hints.ts'
 import { errors } from './generated/errno.ts'
 
 /** The largest errno that the kernel returns (include/linux/err.h, `MAX_ERRNO`). */
@@ -81,13 +82,14 @@ export function isError(result: number): boolean {
 }
 
 /**
- * Passes a kernel's number through, or throws what it says.
+ * Passes a kernel's number through, or throws what it says; of EPERM and ENOSYS also which capability the thread lacks,
+ * or which kernel has the call.
  *
  * @throws {@link SysError} when `result` is −4095…−1
  */
 export function check(result: number, syscall: string, path?: string): number {
-  if (isError(result)) throw new SysError({ errno: -result, syscall, path })
-  return result
+  if (!isError(result)) return result
+  throw new SysError({ errno: -result, syscall, path, detail: hintFor(errnoName(-result), syscall) })
 }
 
 let numbersByName: Map<string, number> | undefined

@@ -1,15 +1,19 @@
-// Descriptors that become readable by themselves: counters and timers. For waiting see `reactor`.
+// Descriptors that become readable by themselves: counters and timers; and waiting for several, which
+// blocks this thread: for waiting beside other work see `reactor`.
 import { EFD_CLOEXEC, TFD_CLOEXEC } from './generated/constants/event.ts'
 import { check } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'
 import { u32 } from './raw/arguments.ts'
-import { alloc } from './struct.ts'
-import * as structs from './structs.ts'
+import { decodeTimerSpec, encodeTimerSpec, type TimerSpec } from './time/timers.ts'
+
+export { epoll_create1, epoll_ctl, epoll_pwait, epoll_pwait2, type EpollEvent } from './event/epoll.ts'
+export { type Pollfd, ppoll } from './event/poll.ts'
 
 const raw = {
   eventfd2: bind('eventfd2', 'int', 'int'),
   timerfdCreate: bind('timerfd_create', 'int', 'int'),
+  timerfdGettime: bind('timerfd_gettime', 'int', 'ptr'),
   timerfdSettime: bind('timerfd_settime', 'int', 'int', 'ptr', 'ptr'),
 }
 
@@ -36,26 +40,23 @@ export function timerfd_create(clockid: number, flags = 0): OwnedFd {
   return new OwnedFd(check(result, 'timerfd_create'))
 }
 
-/** When a timer expires. */
-export interface TimerSpec {
-  /** First expiry, nanoseconds from now, or on the clock with TFD_TIMER_ABSTIME; 0n disarms. */
-  valueNs: bigint
-  /** Time between later expiries; 0n for none. */
-  intervalNs?: bigint
-}
-
 /**
- * `timerfd_settime(fd, flags, new_value, old_value)` — arms a timer.
+ * `timerfd_settime(fd, flags, new_value, old_value)` — arms a timer; returns what was left before.
  *
  * @param flags - TFD_TIMER_ABSTIME, TFD_TIMER_CANCEL_ON_SET
+ * @throws {@link SysError} `EINVAL` no timer; RangeError for a negative time
  * @see https://man7.org/linux/man-pages/man2/timerfd_create.2.html
  */
-export function timerfd_settime(fd: AsFd, flags: number, spec: TimerSpec): void {
-  const value = alloc(structs.__kernel_itimerspec)
-  const second = 1_000_000_000n
-  value.set('it_value.tv_sec', spec.valueNs / second)
-  value.set('it_value.tv_nsec', spec.valueNs % second)
-  value.set('it_interval.tv_sec', (spec.intervalNs ?? 0n) / second)
-  value.set('it_interval.tv_nsec', (spec.intervalNs ?? 0n) % second)
-  check(raw.timerfdSettime(fdNumber(fd), u32(flags, 'flags'), value.bytes, null), 'timerfd_settime')
+export function timerfd_settime(fd: AsFd, flags: number, spec: TimerSpec): Required<TimerSpec> {
+  const old = new BigInt64Array(new ArrayBuffer(32))
+  const result = raw.timerfdSettime(fdNumber(fd), u32(flags, 'flags'), encodeTimerSpec(spec), old)
+  check(result, 'timerfd_settime')
+  return decodeTimerSpec(old)
+}
+
+/** `timerfd_gettime(fd, curr_value)` — what is left until a timer expires. */
+export function timerfd_gettime(fd: AsFd): Required<TimerSpec> {
+  const value = new BigInt64Array(new ArrayBuffer(32))
+  check(raw.timerfdGettime(fdNumber(fd), value), 'timerfd_gettime')
+  return decodeTimerSpec(value)
 }

@@ -105,7 +105,13 @@ export interface FdTracer {
 
 let tracer: FdTracer | undefined
 
-/** Installs a tracer for leak checks in tests; undefined removes it. */
+/**
+ * Installs a tracer for leak checks in tests; undefined removes it.
+ *
+ * @throws TypeError for something that is none: every descriptor made later would be lost
+ */
 export function traceFds(newTracer: FdTracer | undefined): void {
+  const isTracer = typeof newTracer?.opened === 'function' && typeof newTracer.closed === 'function'
+  if (newTracer !== undefined && !isTracer) throw new TypeError('not a tracer')
   tracer = newTracer
 }

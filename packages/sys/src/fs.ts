@@ -7,6 +7,33 @@ import { cString, fromCString, u32 } from './raw/arguments.ts'
 import { alloc } from './struct.ts'
 import * as structs from './structs.ts'
 
+export {
+  type FileAttr,
+  type FileTime,
+  fchmod,
+  fchmodat2,
+  fchown,
+  file_getattr,
+  file_setattr,
+  fstat,
+  fstatfs,
+  newfstatat,
+  statx_into,
+  type StatxBuffer,
+  truncate,
+  utimensat,
+} from './fs/attributes.ts'
+export {
+  faccessat2,
+  type FileHandle,
+  getcwd,
+  name_to_handle_at,
+  open_by_handle_at,
+  openat2,
+  type OpenHow,
+  umask,
+} from './fs/open.ts'
+
 const raw = {
   openat: bind('openat', 'int', 'ptr', 'int', 'int'),
   mkdirat: bind('mkdirat', 'int', 'ptr', 'int'),

@@ -5,6 +5,20 @@ import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'
 import { bytes, cString, s64, u32 } from './raw/arguments.ts'
 
+export { close, close_range, dup } from './io/descriptors.ts'
+export { fcntl_ofd_getlk, fcntl_ofd_setlk, fcntl_ofd_setlkw, flock, type RangeLock } from './io/locks.ts'
+export {
+  type Cachestat,
+  cachestat,
+  fadvise64,
+  fallocate,
+  type FileRange,
+  readahead,
+  sync_file_range,
+} from './io/space.ts'
+export { copy_file_range, sendfile, splice, tee, type TransferEnd, vmsplice } from './io/transfer.ts'
+export { preadv, preadv2, pwritev, pwritev2, readv, writev } from './io/vectors.ts'
+
 const raw = {
   read: bind('read', 'int', 'ptr', 'int'),
   write: bind('write', 'int', 'ptr', 'int'),

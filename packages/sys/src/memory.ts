@@ -2,13 +2,28 @@
 import { MAP_ANONYMOUS, MAP_PRIVATE, PROT_READ, PROT_WRITE } from './generated/constants/memory.ts'
 import { check } from './errno.ts'
 import { type AsFd, fdNumber } from './fd.ts'
+import { makeMapping, type Mapping } from './memory/mapping.ts'
 import { bind } from './raw.ts'
 import { s64, u32 } from './raw/arguments.ts'
-import { memoryAt } from './raw/ffi.ts'
+
+export {
+  madvise,
+  memfd_secret,
+  mincore,
+  mlock,
+  mlock2,
+  mlockall,
+  mprotect,
+  mremap,
+  mseal,
+  msync,
+  munlock,
+  munlockall,
+} from './memory/control.ts'
+export { type Mapping } from './memory/mapping.ts'
 
 const raw = {
   mmap: bind('mmap', 'ptr', 'int', 'int', 'int', 'int', 'int'),
-  munmap: bind('munmap', 'int', 'int'),
 }
 
 /** What to map. */
@@ -25,16 +40,9 @@ export interface MmapOptions {
   offsetBytes?: number
 }
 
-/** A mapping. It is unmapped by its owner, never by the garbage collector. */
-export interface Mapping extends Disposable {
-  /** Of the first byte; a multiple of the page size. */
-  readonly address: number
-  /** The memory itself. Not to be touched after disposal: the process would crash. */
-  readonly bytes: Uint8Array
-}
-
 /**
- * `mmap(addr, length, prot, flags, fd, offset)` — maps a file or fresh memory, where the kernel likes.
+ * `mmap(addr, length, prot, flags, fd, offset)`, and `munmap` at disposal — maps a file or fresh memory, where the kernel
+ * likes.
  *
  * @throws {@link SysError} `ENOMEM`; `EACCES` the file is not open for that; RangeError for MAP_FIXED, which
  * could overwrite the engine's own memory
@@ -59,13 +67,5 @@ export function mmap(options: MmapOptions): Mapping {
   const offset = s64(options.offsetBytes ?? 0, 'offsetBytes')
   const result = raw.mmap(null, lengthBytes, u32(prot, 'prot'), u32(flags, 'flags'), fd, offset)
   const address = check(result, 'mmap')
-  let mapped = true
-  return {
-    address,
-    bytes: new Uint8Array(memoryAt(address, lengthBytes)),
-    [Symbol.dispose]() {
-      if (mapped) check(raw.munmap(address, lengthBytes), 'munmap')
-      mapped = false
-    },
-  }
+  return makeMapping(address, lengthBytes)
 }

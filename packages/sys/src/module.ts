@@ -2,10 +2,11 @@
 import { check } from './errno.ts'
 import { type AsFd, fdNumber } from './fd.ts'
 import { bind } from './raw.ts'
-import { cString, u32 } from './raw/arguments.ts'
+import { bytes, cString, u32 } from './raw/arguments.ts'
 
 const raw = {
   finitModule: bind('finit_module', 'int', 'ptr', 'int'),
+  initModule: bind('init_module', 'ptr', 'int', 'ptr'),
   deleteModule: bind('delete_module', 'ptr', 'int'),
 }
 
@@ -33,4 +34,17 @@ export function finit_module(fd: AsFd, params = '', flags = 0): void {
  */
 export function delete_module(name: string, flags: number): void {
   check(raw.deleteModule(cString(name, 'name'), u32(flags, 'flags')), 'delete_module', name)
+}
+
+/**
+ * `init_module(module_image, size, param_values)` — loads a module from memory. `finit_module` reads it from its file,
+ * which a security policy may ask about.
+ *
+ * Blocks: while its init function runs. Needs: CAP_SYS_MODULE.
+ *
+ * @throws {@link SysError} as {@link finit_module}
+ * @see https://man7.org/linux/man-pages/man2/init_module.2.html
+ */
+export function init_module(image: Uint8Array, params = ''): void {
+  check(raw.initModule(bytes(image, 'image'), image.length, cString(params, 'params')), 'init_module')
 }

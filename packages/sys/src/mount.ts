@@ -19,6 +19,8 @@ import { cString, s64, u32 } from './raw/arguments.ts'
 import { alloc } from './struct.ts'
 import * as structs from './structs.ts'
 
+export { listmount, type MountInfo, statmount } from './mount/info.ts'
+
 const raw = {
   mount: bind('mount', 'ptr', 'ptr', 'ptr', 'int', 'ptr'),
   umount2: bind('umount2', 'ptr', 'int'),
@@ -29,8 +31,11 @@ const raw = {
   fsmount: bind('fsmount', 'int', 'int', 'int'),
   moveMount: bind('move_mount', 'int', 'ptr', 'int', 'ptr', 'int'),
   openTree: bind('open_tree', 'int', 'ptr', 'int'),
+  openTreeAttr: bind('open_tree_attr', 'int', 'ptr', 'int', 'ptr', 'int'),
   mountSetattr: bind('mount_setattr', 'int', 'ptr', 'int', 'ptr', 'int'),
   read: bind('read', 'int', 'ptr', 'int'),
+  fstatfs: bind('fstatfs', 'int', 'ptr'),
+  ppoll: bind('ppoll', 'ptr', 'int', 'ptr', 'ptr', 'int'),
 }
 
 /**
@@ -196,6 +201,7 @@ function configure(fd: AsFd, command: number, key: string | null, value: string 
 
 /** The kernel leaves its messages in the configuration's descriptor, one a read: `e text`, `w text`, `i text`. */
 function messages(fd: number): string {
+  if (!isConfiguration(fd)) return ''
   const buffer = new Uint8Array(4096)
   const lines: string[] = []
   for (let count = 0; count < 16; count++) {
@@ -209,6 +215,19 @@ function messages(fd: number): string {
     )
   }
   return lines.join('; ')
+}
+
+/** Reading another descriptor than a configuration's could block for ever, or take what is somebody else's. */
+function isConfiguration(fd: number): boolean {
+  const ANON_INODE_FS_MAGIC = 0x0904_1934
+  const info = alloc(structs.statfs)
+  if (isError(raw.fstatfs(fd, info.bytes)) || Number(info.get('f_type')) !== ANON_INODE_FS_MAGIC) return false
+  // Timers and counters are such files too, and not ready mostly; a configuration always is.
+  const POLLIN = 1
+  const poll = new DataView(new ArrayBuffer(8))
+  poll.setInt32(0, fd, true)
+  poll.setInt16(4, POLLIN, true)
+  return raw.ppoll(poll, 1, new BigInt64Array(new ArrayBuffer(16)), null, 8) === 1
 }
 
 /**
@@ -275,12 +294,31 @@ export interface MountAttr {
  * @see https://man7.org/linux/man-pages/man2/mount_setattr.2.html
  */
 export function mount_setattr(dirfd: AsFd, path: string, flags: number, attr: MountAttr): void {
+  const fd = dirfdNumber(dirfd)
+  const bytes = mountAttr(attr)
+  check(raw.mountSetattr(fd, cString(path), u32(flags, 'flags'), bytes, bytes.length), 'mount_setattr', path)
+}
+
+function mountAttr(attr: MountAttr): Uint8Array {
   const struct = alloc(structs.mount_attr)
   struct.set('attr_set', attr.attr_set ?? 0)
   struct.set('attr_clr', attr.attr_clr ?? 0)
   struct.set('propagation', s64(attr.propagation ?? 0, 'propagation'))
   struct.set('userns_fd', attr.userns_fd === undefined ? 0 : fdNumber(attr.userns_fd))
+  return struct.bytes
+}
+
+/**
+ * `open_tree_attr(dirfd, pathname, flags, attr, size)` — {@link open_tree} with other attributes from the start: a copy of
+ * an id-mapped mount with another map, say. Since: Linux 6.15.
+ *
+ * @throws {@link SysError} as {@link open_tree} and {@link mount_setattr}; `ENOSYS` an older kernel
+ */
+export function open_tree_attr(dirfd: AsFd, path: string, flags: number, attr: MountAttr): OwnedFd {
   const fd = dirfdNumber(dirfd)
-  const { bytes } = struct
-  check(raw.mountSetattr(fd, cString(path), u32(flags, 'flags'), bytes, bytes.length), 'mount_setattr', path)
+  const bytes = mountAttr(attr)
+  const options = u32(flags, 'flags') | OPEN_TREE_CLOEXEC
+  return new OwnedFd(
+    check(raw.openTreeAttr(fd, cString(path), options, bytes, bytes.length), 'open_tree_attr', path),
+  )
 }

@@ -7,8 +7,11 @@ import {
 } from './generated/constants/process.ts'
 import { check } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
+import { decodeRusage, type Rusage } from './limits.ts'
 import { bind } from './raw.ts'
-import { cString, u32 } from './raw/arguments.ts'
+import { cString, s64, u32 } from './raw/arguments.ts'
+import { alloc } from './struct.ts'
+import * as structs from './structs.ts'
 
 const raw = {
   getpid: bind('getpid'),
@@ -20,6 +23,12 @@ const raw = {
   getegid: bind('getegid'),
   getsid: bind('getsid', 'int'),
   setsid: bind('setsid'),
+  getpgid: bind('getpgid', 'int'),
+  setpgid: bind('setpgid', 'int', 'int'),
+  personality: bind('personality', 'int'),
+  kcmp: bind('kcmp', 'int', 'int', 'int', 'int', 'int'),
+  pidfdGetfd: bind('pidfd_getfd', 'int', 'int', 'int'),
+  wait4: bind('wait4', 'int', 'ptr', 'int', 'ptr'),
   kill: bind('kill', 'int', 'int'),
   pidfdOpen: bind('pidfd_open', 'int', 'int'),
   pidfdSendSignal: bind('pidfd_send_signal', 'int', 'int', 'ptr', 'int'),
@@ -77,6 +86,99 @@ export function getsid(pid = 0): number {
  */
 export function setsid(): number {
   return check(raw.setsid(), 'setsid')
+}
+
+/**
+ * `getpgid(pid)` — the process group of `pid`; 0 means this process.
+ *
+ * @throws {@link SysError} `ESRCH` no such process
+ * @see https://man7.org/linux/man-pages/man2/setpgid.2.html
+ */
+export function getpgid(pid = 0): number {
+  return check(raw.getpgid(u32(pid, 'pid')), 'getpgid')
+}
+
+/**
+ * `setpgid(pid, pgid)` — moves a process of one's own session into a group.
+ *
+ * @param pid - this process (0) or a child that has not executed yet
+ * @param pgid - a group of the session; 0: one of the process's own
+ * @throws {@link SysError} `EACCES` the child has executed; `EPERM` another session; `ESRCH`
+ * @see https://man7.org/linux/man-pages/man2/setpgid.2.html
+ */
+export function setpgid(pid: number, pgid: number): void {
+  check(raw.setpgid(u32(pid, 'pid'), u32(pgid, 'pgid')), 'setpgid')
+}
+
+/**
+ * `personality(persona)` — sets the calling thread's execution domain, which programs that it executes inherit; returns
+ * the one before. Changes this thread alone.
+ *
+ * @param persona - ADDR_NO_RANDOMIZE, UNAME26, READ_IMPLIES_EXEC …; 0xffffffff only asks
+ * @see https://man7.org/linux/man-pages/man2/personality.2.html
+ */
+export function personality(persona: number): number {
+  return check(raw.personality(u32(persona, 'persona')), 'personality')
+}
+
+/**
+ * `kcmp(pid1, pid2, type, idx1, idx2)` — whether two processes share a resource of the kernel: 0 if so; otherwise 1, 2
+ * or 3, an order for sorting.
+ *
+ * @param type - KCMP_FILE (with descriptor numbers), KCMP_VM, KCMP_FILES, KCMP_FS, KCMP_SIGHAND, KCMP_IO …
+ * @throws {@link SysError} `EPERM` they may not be traced; `EBADF`, `ESRCH`
+ * @see https://man7.org/linux/man-pages/man2/kcmp.2.html
+ */
+export function kcmp(pid1: number, pid2: number, type: number, idx1 = 0, idx2 = 0): number {
+  const result = raw.kcmp(
+    u32(pid1, 'pid1'),
+    u32(pid2, 'pid2'),
+    u32(type, 'type'),
+    s64(idx1, 'idx1'),
+    s64(idx2, 'idx2'),
+  )
+  return check(result, 'kcmp')
+}
+
+/**
+ * `pidfd_getfd(pidfd, targetfd, flags)` — a duplicate of another process's descriptor, close-on-exec.
+ *
+ * Since: Linux 5.6. Needs: the right to trace it.
+ *
+ * @throws {@link SysError} `EBADF` it has no such descriptor; `EPERM`; `ESRCH`
+ * @see https://man7.org/linux/man-pages/man2/pidfd_getfd.2.html
+ */
+export function pidfd_getfd(pidfd: AsFd, targetfd: number): OwnedFd {
+  const result = raw.pidfdGetfd(fdNumber(pidfd), fdNumber(targetfd), 0)
+  return new OwnedFd(check(result, 'pidfd_getfd'))
+}
+
+/** A child that {@link wait4} has reaped or seen. */
+export interface Wait4Result {
+  /** The child. */
+  pid: number
+  /** As wait(2) encodes it: exit status << 8, or the signal with 128 for a core; 0x7f | signal << 8 when stopped. */
+  status: number
+  /** What it has used. */
+  rusage: Rusage
+}
+
+/**
+ * `wait4(pid, wstatus, options, rusage)` — waits for a child, reaps it, and tells what it has used.
+ *
+ * Blocks: yes, without WNOHANG.
+ *
+ * @param pid - a child; −1: any; 0: any of this group; −n: any of the group n
+ * @returns null with WNOHANG while no child has anything to report
+ * @throws {@link SysError} `ECHILD` no such child
+ * @see https://man7.org/linux/man-pages/man2/wait4.2.html
+ */
+export function wait4(pid: number, options = 0): Wait4Result | null {
+  const status = new Int32Array(new ArrayBuffer(4))
+  const rusage = alloc(structs.rusage)
+  const result = raw.wait4(u32(pid, 'pid'), status, u32(options, 'options'), rusage.bytes)
+  const reaped = check(result, 'wait4')
+  return reaped === 0 ? null : { pid: reaped, status: status[0] ?? 0, rusage: decodeRusage(rusage) }
 }
 
 /**

@@ -1,69 +1,31 @@
 // Syscall programs: a list of system calls, written in TypeScript, that run without the engine: in the child
 // between clone and exec (`spawn`), or as a whole static executable (`bootStub`).
 import { errnoNumber, isError } from './errno.ts'
-import { type Architecture, currentArchitecture, type SyscallName, syscallNumber } from './raw.ts'
+import type { SyscallName } from './generated/syscalls.ts'
+import { explainProgram } from './program/explain.ts'
 import { interpreters, loadRowAddress, rowSizeBytes, rowWords } from './program/interpreter.ts'
+import { constantSizeMax, isIndirect, MemoryWriter, roundUp8 } from './program/memory-writer.ts'
+import {
+  Address,
+  type Label,
+  Memory,
+  type Operand,
+  Step,
+  type StepName,
+  type Text,
+} from './program/operand.ts'
+import type { Vector, Word } from './program/operand.ts'
+import { exitRowSizeBytes, packErrors, rowShape, stepNumber, writeExit } from './program/row.ts'
+import { validateOperand } from './program/validate.ts'
+import { type Architecture, currentArchitecture } from './raw/architecture.ts'
+import { syscallNumber } from './raw/number.ts'
 
-/**
- * What a step's argument can be: an integer; null for a null pointer; a string or bytes, which become constant
- * memory whose address is passed (the string NUL-terminated); a {@link Vector}; or an earlier step, whose result
- * is passed.
- */
-export type Operand = number | bigint | null | string | Uint8Array | Vector | Step
-
-/** A null-terminated array of pointers to strings, as execve(2) takes for `argv` and `envp`. */
-export interface Vector {
-  /** In order; the terminating null is added. */
-  readonly strings: readonly string[]
-}
+export { Address, Memory, Step, Word } from './program/operand.ts'
+export type { Label, Operand, StepName, Text, Vector } from './program/operand.ts'
 
 /** Makes a {@link Vector}. */
 export function vector(strings: readonly string[]): Vector {
   return { strings }
-}
-
-/** A place in a program that an error can lead to: see {@link Step.otherwise}. */
-export interface Label {
-  /** Index of the step that it stands before; undefined until placed. */
-  index?: number
-}
-
-/** One system call of a program. As an argument of a later step it stands for its result. */
-export class Step {
-  /** Position in the program. */
-  readonly index: number
-  /** The system call. */
-  readonly name: SyscallName
-  /** Its arguments; those that are not given are 0. */
-  readonly operands: readonly Operand[]
-  /** The errno that counts as success, or 0. */
-  tolerated = 0
-  /** Where an error leads: a label, `'next'`, or nowhere, which ends the program. */
-  onError: Label | 'next' | undefined
-
-  constructor(index: number, name: SyscallName, operands: readonly Operand[]) {
-    this.index = index
-    this.name = name
-    this.operands = operands
-  }
-
-  /** Goes on when the call fails with `code` (`'EEXIST'`). One code a step; for all, {@link Step.ignoreErrors}. */
-  tolerate(code: string): this {
-    this.tolerated = errnoNumber(code)
-    return this
-  }
-
-  /** Goes on whatever the call returns. */
-  ignoreErrors(): this {
-    this.onError = 'next'
-    return this
-  }
-
-  /** Goes on at `label` when the call fails. */
-  otherwise(label: Label): this {
-    this.onError = label
-    return this
-  }
 }
 
 /** Where and for what a program is compiled. */
@@ -90,6 +52,16 @@ export interface StepFailure {
   errno: number
 }
 
+/** How long something is tried. */
+export interface RetryOptions {
+  /** From now on, in milliseconds; at least one attempt is made. Measured to a hundredth of a second. */
+  readonly withinMs: number
+  /** Sleep before each further attempt, in milliseconds. */
+  readonly everyMs: number
+  /** Where the program goes on when the time is over; without it, it ends. */
+  readonly otherwise?: Label
+}
+
 /** Exit status of a program that an error ended: the shell's "command not found", as of a failed exec. */
 export const failureExitStatus = 127
 
@@ -97,7 +69,11 @@ export const failureExitStatus = 127
  * A list of system calls.
  *
  * The steps run in order. One that fails ends the program with exit status 127, unless it says otherwise; after
- * the last one it exits with 0. A step may not be passed to an earlier one.
+ * the last one it exits with 0. The result of a step that was not reached is 0.
+ *
+ * Beside calls there are a few steps that the interpreter carries out itself: {@link Program.set},
+ * {@link Program.append}, and the tests {@link Program.equal}, {@link Program.below} and {@link Program.failedWith}. A
+ * test that is not so is like a call that fails: it goes on where `otherwise` says.
  *
  * @example
  * ```ts
@@ -108,30 +84,36 @@ export const failureExitStatus = 127
  * program.call('mkdirat', AT_FDCWD, '/run/lock', 0o755).tolerate('EEXIST')
  * const nothing = program.call('openat', AT_FDCWD, '/dev/null', O_RDWR, 0)
  * program.call('dup3', nothing, 0, 0)
- * console.assert(program.compile({ architecture: 'arm64', address: 0x10000 }).length > 4 * 88)
+ * console.assert(program.compile({ architecture: 'arm64', address: 0x10000 }).length > 4 * 24)
+ * console.assert(program.explain().includes('openat(AT_FDCWD, "/dev/null", O_RDWR, 0)'))
  * ```
  */
 export class Program {
   /** In the order in which they run. */
   readonly steps: Step[] = []
+  /** All that {@link Program.memory} and {@link Program.words} made. */
+  readonly memories: Memory[] = []
+  #memorySizeBytes = 0
+  /** Of all steps; two rows that exit come after them. */
+  #stepsSizeBytes = 0
 
   /**
    * Adds a system call.
    *
-   * @throws TypeError for more than six arguments, a string with a NUL byte, or a step of another program;
+   * @throws TypeError for more than six arguments, a string with a NUL byte, or a step or memory of another program;
    * RangeError for a number that is no 64-bit integer
    */
   call(name: SyscallName, ...operands: Operand[]): Step {
-    if (operands.length > 6) throw new TypeError(`${name}: a system call has at most six arguments`)
-    for (const operand of operands) this.#validate(name, operand)
-    const step = new Step(this.steps.length, name, operands)
-    this.steps.push(step)
-    return step
+    return this.#add(name, operands)
   }
 
-  /** A label to be placed later with {@link Program.place}. */
-  label(): Label {
-    return {}
+  /**
+   * A label to be placed later with {@link Program.place}.
+   *
+   * @param name - what listings call it
+   */
+  label(name?: string): Label {
+    return { name }
   }
 
   /** Puts `label` before the next step. */
@@ -140,15 +122,150 @@ export class Program {
     label.index = this.steps.length
   }
 
+  /** Goes on at `label`, always. */
+  jump(label: Label): void {
+    this.#add('jump', []).otherwise(label)
+  }
+
+  /** Memory for steps to write and read: so many zeros, or these bytes at first. */
+  memory(content: number | Uint8Array): Memory {
+    if (typeof content !== 'number') return this.#addMemory(content.length, content)
+    if (!Number.isSafeInteger(content) || content < 1)
+      throw new RangeError(`not a size of memory: ${content}`)
+    return this.#addMemory(content)
+  }
+
+  /**
+   * Memory that holds a 64-bit word for each operand: integers and addresses, as `struct iovec` has them.
+   *
+   * @throws TypeError for a step or word, whose value is not known before the program runs: use {@link Program.set}
+   */
+  words(operands: readonly Operand[]): Memory {
+    for (const operand of operands) {
+      validateOperand('set', operand, this)
+      if (isIndirect(operand)) throw new TypeError('words: a value that is known only when the program runs')
+    }
+    return this.#addMemory(8 * operands.length, operands)
+  }
+
+  /**
+   * A string to be put together by {@link Program.append}, empty at first.
+   *
+   * @param memory - what it may fill, from `offset` to the end; what does not fit is cut
+   */
+  text(memory: Memory, offset = 0): Text {
+    const begin = memory.at(offset)
+    return { begin, end: memory.at(memory.sizeBytes - 1), cursor: this.words([begin]) }
+  }
+
+  /**
+   * Stores `value` + `plus`, of 64 bits, at the address `target`.
+   *
+   * @param shiftBits - by which `value` is shifted to the left before
+   */
+  set(target: Memory | Address, value: Operand, plus: Operand = 0, shiftBits = 0): Step {
+    return this.#add('set', [target, value, plus, shiftBits])
+  }
+
+  /** Appends strings to `text`: constants, or what lies at an address (a word's value is one). */
+  append({ cursor, end }: Text, ...pieces: (string | Memory | Address | Word)[]): void {
+    // Four pieces a step: a system call has six arguments.
+    for (let first = 0; first < pieces.length; first += 4) {
+      this.#add('append', [cursor, end, ...pieces.slice(first, first + 4)])
+    }
+  }
+
+  /** Makes `text` empty again. */
+  clear({ cursor, begin }: Text): void {
+    this.set(cursor, begin)
+  }
+
+  /** Asks whether `bytes` lie at `address`. */
+  equal(address: Memory | Address, bytes: Uint8Array): Step {
+    return this.#add('equal', [address, bytes, bytes.length])
+  }
+
+  /** Asks whether `left` is less than `right`, both as unsigned integers of 64 bits. */
+  below(left: Operand, right: Operand): Step {
+    return this.#add('below', [left, right])
+  }
+
+  /** Asks whether `step` failed with `code` (`'ENOENT'`). Let it ignore errors, or lead here. */
+  failedWith(step: Step, code: string): Step {
+    const result = new Uint8Array(BigInt64Array.of(BigInt(-errnoNumber(code))).buffer)
+    return this.#add('equal', [new Address(step, 0), result, result.length])
+  }
+
+  /** −errno of the last step that failed without being tolerated, wherever that led. */
+  lastError(): Step {
+    return this.#add('error', []).ignoreErrors()
+  }
+
+  /** Sleeps. */
+  sleep(durationMs: number): Step {
+    const seconds = Math.floor(durationMs / 1000)
+    const nanoseconds = Math.round((durationMs - 1000 * seconds) * 1_000_000)
+    const timespec = new Uint8Array(BigInt64Array.of(BigInt(seconds), BigInt(nanoseconds)).buffer)
+    return this.call('nanosleep', timespec, null).ignoreErrors()
+  }
+
+  /**
+   * Makes the steps that `attempt` adds again and again, until they run to their end.
+   *
+   * @param attempt - adds the steps; the label that it is given is where they lead when they fail
+   */
+  retry({ withinMs, everyMs, otherwise }: RetryOptions, attempt: (again: Label) => void): void {
+    const [begin, again, done] = [this.label('attempt'), this.label('again'), this.label('done')]
+    const deadline = this.memory(8)
+    // times(2) returns the clock itself, in hundredths of a second (USER_HZ), and needs no memory.
+    this.set(deadline, this.call('times', null).ignoreErrors(), Math.ceil(withinMs / 10))
+    this.place(begin)
+    attempt(again)
+    this.jump(done)
+    this.place(again)
+    this.sleep(everyMs)
+    const inTime = this.below(this.call('times', null).ignoreErrors(), deadline.word())
+    if (otherwise) inTime.otherwise(otherwise)
+    this.jump(begin)
+    this.place(done)
+  }
+
+  /**
+   * Makes the steps that `body` adds for each of `strings`.
+   *
+   * @param body - adds the steps once; what it is given stands for the address of the string
+   */
+  each(strings: readonly string[], body: (string: Word) => void): void {
+    if (strings.length === 0) return
+    const encoded = strings.map((text) => new TextEncoder().encode(text))
+    for (const text of strings) validateOperand('set', text, this)
+    const strideBytes = Math.max(...encoded.map(({ length }) => length + 1))
+    const bytes = new Uint8Array(strings.length * strideBytes)
+    for (const [index, text] of encoded.entries()) bytes.set(text, index * strideBytes)
+    const table = this.memory(bytes)
+    const cursor = this.memory(8)
+    const begin = this.label('each')
+    this.set(cursor, table)
+    this.place(begin)
+    body(cursor.word())
+    this.set(cursor, cursor.word(), strideBytes)
+    this.below(table.at((strings.length - 1) * strideBytes), cursor.word()).otherwise(begin)
+  }
+
   /** An upper bound for the bytes that {@link Program.compile} makes. */
   get sizeBytesMax(): number {
-    let size = (this.steps.length + 2) * rowSizeBytes
+    let size = this.#rowsSizeBytes + this.#memorySizeBytes
     for (const step of this.steps) for (const operand of step.operands) size += constantSizeMax(operand)
+    for (const { content } of this.memories) {
+      if (content !== undefined && !(content instanceof Uint8Array)) {
+        for (const operand of content) size += constantSizeMax(operand)
+      }
+    }
     return size
   }
 
   /**
-   * The program as bytes for `address`: its rows first, so that it starts there, then constant memory.
+   * The program as bytes for `address`: its rows first, so that it starts there, then its memory and constants.
    *
    * @param target - where to write; default: new memory of the right size
    * @throws TypeError for a label that was never placed, or a call that the architecture lacks
@@ -159,12 +276,13 @@ export class Program {
       throw new RangeError(`the address of a program must be a multiple of 8: ${address}`)
     }
     const output = target ?? new Uint8Array(new ArrayBuffer(roundUp8(this.sizeBytesMax)))
-    const rowCount = this.steps.length + 2
-    const writer = new MemoryWriter(output, address, rowCount * rowSizeBytes)
+    const rowsSizeBytes = this.#rowsSizeBytes
+    const writer = new MemoryWriter(output, address, rowsSizeBytes, rowsSizeBytes + this.#memorySizeBytes)
     for (const step of this.steps) this.#writeStep(writer, step, architecture)
     const exit = syscallNumber('exit_group', architecture)
-    writeExit(writer, this.steps.length, exit, 0)
-    writeExit(writer, this.steps.length + 1, exit, failureExitStatus)
+    writeExit(writer, this.#stepsSizeBytes, exit, 0)
+    writeExit(writer, this.#stepsSizeBytes + exitRowSizeBytes, exit, failureExitStatus)
+    for (const memory of this.memories) writer.memory(memory)
     return output.subarray(0, roundUp8(writer.cursor))
   }
 
@@ -183,12 +301,22 @@ export class Program {
     }
   }
 
+  /** The program as lines like strace's, with the names of constants, and where errors lead. */
+  explain(): string {
+    return explainProgram(this)
+  }
+
   /** What each step returned, read from the bytes of a program that has run. 0 for one that was not reached. */
   results(compiled: Uint8Array): number[] {
     const words = new DataView(compiled.buffer, compiled.byteOffset)
-    return this.steps.map((step) =>
-      Number(words.getBigInt64(step.index * rowSizeBytes + 8 * rowWords.result, true)),
-    )
+    return this.steps.map((step) => Number(words.getBigInt64(step.offset + 8 * rowWords.result, true)))
+  }
+
+  /** What lies in `memory`, in the bytes of a program that has run. Not a copy. */
+  contents(compiled: Uint8Array, memory: Memory): Uint8Array {
+    validateOperand('set', memory, this)
+    const begin = this.#rowsSizeBytes + memory.offset
+    return compiled.subarray(begin, begin + memory.sizeBytes)
   }
 
   /** The step that ended a program which has run, if one did. */
@@ -196,148 +324,59 @@ export class Program {
     const results = this.results(compiled)
     for (const step of this.steps) {
       const result = results[step.index] ?? 0
-      if (isError(result) && step.onError === undefined && -result !== step.tolerated) {
+      if (isError(result) && step.onError === undefined && !step.tolerates(-result)) {
         return { step, errno: -result }
       }
     }
     return undefined
   }
 
-  #validate(name: SyscallName, operand: Operand): void {
-    if (operand === null || operand instanceof Uint8Array) return
-    if (typeof operand === 'string') refuseNul(name, operand)
-    else if (typeof operand === 'number' || typeof operand === 'bigint') refuseUnfit(name, operand)
-    else if (operand instanceof Step && this.steps[operand.index] !== operand) {
-      throw new TypeError(`${name}: the argument is a step of another program`)
-    } else if (!(operand instanceof Step)) {
-      // A missing argument would become 0, which is a file descriptor.
-      const strings = typeof operand === 'object' ? operand.strings : undefined
-      if (strings === undefined) throw new TypeError(`${name}: ${typeof operand} is no argument of a call`)
-      for (const text of strings) refuseNul(name, text)
-    }
+  #add(name: StepName, operands: readonly Operand[]): Step {
+    if (operands.length > 6) throw new TypeError(`${name}: a system call has at most six arguments`)
+    for (const operand of operands) validateOperand(name, operand, this)
+    const step = new Step(this.steps.length, this.#stepsSizeBytes, name, operands)
+    this.steps.push(step)
+    this.#stepsSizeBytes += rowSizeBytes(step.argumentCount)
+    return step
+  }
+
+  #addMemory(sizeBytes: number, content?: Uint8Array | readonly Operand[]): Memory {
+    const memory = new Memory(this.memories.length, this.#memorySizeBytes, sizeBytes, content)
+    this.memories.push(memory)
+    this.#memorySizeBytes += roundUp8(sizeBytes)
+    return memory
+  }
+
+  get #rowsSizeBytes(): number {
+    return this.#stepsSizeBytes + 2 * exitRowSizeBytes
   }
 
   #writeStep(writer: MemoryWriter, step: Step, architecture: Architecture): void {
-    const row = (step.index * rowSizeBytes) / 8
+    const row = step.offset / 8
+    const { argumentCount } = step
     let indirect = 0
-    writer.word(row + rowWords.number, syscallNumber(step.name, architecture))
-    for (let index = 0; index < 6; index++) {
+    for (let index = 0; index < argumentCount; index++) {
       const operand = step.operands[index] ?? 0
-      if (operand instanceof Step) {
-        indirect |= 1 << index
-        const result = operand.index * rowSizeBytes + 8 * rowWords.result
-        writer.word(row + rowWords.arguments + index, writer.address + result)
-      } else {
-        writer.word(row + rowWords.arguments + index, writer.constant(operand))
-      }
+      if (isIndirect(operand)) indirect |= 1 << index
+      writer.word(row + rowWords.arguments + index, writer.value(operand))
     }
-    writer.word(row + rowWords.indirect, indirect)
-    writer.word(row + rowWords.tolerated, -step.tolerated)
-    writer.word(row + rowWords.onError, writer.address + this.#onErrorIndex(step) * rowSizeBytes)
+    const shape = rowShape(argumentCount, indirect)
+    writer.halves(row + rowWords.number, stepNumber(step.name, architecture), shape)
+    const distance = this.#onErrorOffset(step) - step.offset
+    writer.halves(row + rowWords.onError, distance, packErrors(step.tolerated))
     writer.word(row + rowWords.result, 0)
   }
 
-  #onErrorIndex(step: Step): number {
-    if (step.onError === undefined) return this.steps.length + 1
-    if (step.onError === 'next') return step.index + 1
+  #onErrorOffset(step: Step): number {
+    if (step.onError === undefined) return this.#stepsSizeBytes + exitRowSizeBytes
+    if (step.onError === 'next') return this.#offsetOf(step.index + 1)
     if (step.onError.index === undefined)
       throw new TypeError(`${step.name} leads to a label that was not placed`)
-    return step.onError.index
-  }
-}
-
-function writeExit(writer: MemoryWriter, index: number, number: number, status: number): void {
-  const row = (index * rowSizeBytes) / 8
-  for (let word = 0; word < rowSizeBytes / 8; word++) writer.word(row + word, 0)
-  writer.word(row + rowWords.number, number)
-  writer.word(row + rowWords.arguments, status)
-}
-
-function refuseNul(name: SyscallName, text: string): void {
-  if (text.includes('\0')) throw new TypeError(`${name}: a NUL byte in ${JSON.stringify(text)}`)
-}
-
-/** Signed and unsigned numbers of 64 bits are as good: −1 and 2⁶⁴ − 1 are the same register. */
-function refuseUnfit(name: SyscallName, value: number | bigint): void {
-  const fits =
-    typeof value === 'number'
-      ? Number.isSafeInteger(value)
-      : BigInt.asIntN(64, value) === value || BigInt.asUintN(64, value) === value
-  if (!fits) throw new RangeError(`${name}: not a 64-bit integer: ${value}`)
-}
-
-function roundUp8(size: number): number {
-  return Math.ceil(size / 8) * 8
-}
-
-/** UTF-8 needs at most three bytes for a UTF-16 unit. */
-function stringSizeMax(text: string): number {
-  return roundUp8(text.length * 3 + 1)
-}
-
-function constantSizeMax(operand: Operand): number {
-  if (typeof operand === 'string') return stringSizeMax(operand)
-  if (operand instanceof Uint8Array) return roundUp8(operand.length)
-  if (typeof operand !== 'object' || operand === null || operand instanceof Step) return 0
-  return operand.strings.reduce((sum, text) => sum + stringSizeMax(text), 8 * (operand.strings.length + 1))
-}
-
-const encoder = new TextEncoder()
-
-/** Writes words and constants into memory that will lie at `address`. */
-class MemoryWriter {
-  readonly address: number
-  readonly #bytes: Uint8Array
-  readonly #words: Int32Array
-  /** Offset of the next constant. */
-  cursor: number
-
-  constructor(bytes: Uint8Array, address: number, firstConstant: number) {
-    this.address = address
-    this.#bytes = bytes
-    this.#words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2)
-    this.cursor = firstConstant
+    return this.#offsetOf(step.onError.index)
   }
 
-  /** Stores a 64-bit integer at word `index`. Numbers avoid bigint: this is on the path of every spawn. */
-  word(index: number, value: number | bigint): void {
-    const low = typeof value === 'bigint' ? Number(BigInt.asIntN(32, value)) : value | 0
-    const high =
-      typeof value === 'bigint' ? Number(BigInt.asIntN(32, value >> 32n)) : Math.floor(value / 0x1_0000_0000)
-    this.#words[2 * index] = low
-    this.#words[2 * index + 1] = high
-  }
-
-  /** The word for an operand that is no step: the integer itself, or the address of its constant. */
-  constant(operand: Exclude<Operand, Step>): number | bigint {
-    if (operand === null) return 0
-    if (typeof operand === 'number' || typeof operand === 'bigint') return operand
-    if (typeof operand === 'string') return this.#string(operand)
-    if (operand instanceof Uint8Array) {
-      const at = this.#reserve(operand.length)
-      this.#bytes.set(operand, at)
-      return this.address + at
-    }
-    const pointers = operand.strings.map((text) => this.#string(text))
-    const at = this.#reserve(8 * (pointers.length + 1))
-    for (const [index, pointer] of pointers.entries()) this.word(at / 8 + index, pointer)
-    this.word(at / 8 + pointers.length, 0)
-    return this.address + at
-  }
-
-  #string(text: string): number {
-    const at = this.cursor
-    const { read, written } = encoder.encodeInto(text, this.#bytes.subarray(at))
-    if (read < text.length) throw new RangeError('the program is larger than its memory')
-    this.#bytes[at + written] = 0
-    this.#reserve(written + 1)
-    return this.address + at
-  }
-
-  #reserve(size: number): number {
-    const at = this.cursor
-    this.cursor = roundUp8(at + size)
-    if (this.cursor > this.#bytes.length) throw new RangeError('the program is larger than its memory')
-    return at
+  /** Where the row of a step begins; of the one after the last, that of the exit. */
+  #offsetOf(index: number): number {
+    return this.steps[index]?.offset ?? this.#stepsSizeBytes
   }
 }

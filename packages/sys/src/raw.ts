@@ -1,32 +1,15 @@
 // The raw layer: any system call by name, returning the kernel's number. Nothing here throws for a failed call.
-import { numbers, type SyscallName } from './generated/syscalls.ts'
-import { type Architecture, currentArchitecture } from './raw/architecture.ts'
+import { type Probe, setProbe } from './errno/hints.ts'
+import type { SyscallName } from './generated/syscalls.ts'
+import { fromCString } from './raw/arguments.ts'
 import { type ArgumentType, type Memory, type NativeFunction, nativeFunction } from './raw/ffi.ts'
+import { syscallNumber } from './raw/number.ts'
 import { thunkAddress } from './raw/thunks.ts'
 
 export { addressOf, type Argument, type ArgumentType, type Memory, type NativeFunction } from './raw/ffi.ts'
 export { type Architecture, currentArchitecture } from './raw/architecture.ts'
+export { syscallNumber } from './raw/number.ts'
 export { type SyscallName } from './generated/syscalls.ts'
-
-/**
- * The number of a system call.
- *
- * @throws TypeError when `architecture` has no call of that name (`mkdir` on arm64, say)
- *
- * @example
- * ```ts
- * import { syscallNumber } from '@pkg/sys/raw'
- *
- * console.assert(syscallNumber('getppid', 'x64') === 110)
- * console.assert(syscallNumber('getppid', 'arm64') === 173)
- * ```
- */
-export function syscallNumber(name: SyscallName, architecture: Architecture = currentArchitecture()): number {
-  const table: Readonly<Record<string, number>> = numbers[architecture]
-  const number = Object.hasOwn(table, name) ? table[name] : undefined
-  if (number === undefined) throw new TypeError(`${architecture} has no system call named ${name}`)
-  return number
-}
 
 /**
  * Binds the system call `name` to a function with the given argument types, made on its first use.
@@ -49,8 +32,7 @@ export function bind<const T extends readonly ArgumentType[]>(
   ...types: T
 ): NativeFunction<T> {
   let native: AnyNative | undefined
-  const call = (): AnyNative =>
-    (native ??= nativeFunction(thunkAddress(syscallNumber(name)), types) as AnyNative)
+  const call = (): AnyNative => (native ??= nativeCall(name, types))
   // One closure per arity: forwarding by rest parameters costs more than the system call's own entry.
   const byArity: readonly AnyNative[] = [
     () => (native ?? call())(),
@@ -68,6 +50,30 @@ export function bind<const T extends readonly ArgumentType[]>(
 
 type AnyArgument = number | bigint | Memory | undefined
 type AnyNative = (...parameters: AnyArgument[]) => number
+
+function nativeCall(name: SyscallName, types: readonly ArgumentType[]): AnyNative {
+  const native = nativeFunction(thunkAddress(syscallNumber(name)), types) as AnyNative
+  // Not while this module loads: an import has no effect.
+  setProbe(kernelProbe)
+  return native
+}
+
+/** How errors learn what the process lacks. */
+const kernelProbe: Probe = {
+  effective() {
+    // struct __user_cap_header_struct of version 3; two __user_cap_data_struct: effective, permitted, inheritable.
+    const header = new Uint32Array([0x2008_0522, 0])
+    const data = new Uint32Array(6)
+    if (syscall('capget', header, data) !== 0) return ~0n
+    return BigInt(data[0] ?? 0) | (BigInt(data[3] ?? 0) << 32n)
+  },
+  release() {
+    // struct new_utsname: fields of 65 bytes; the third is the release.
+    const names = new Uint8Array(6 * 65)
+    syscall('uname', names)
+    return fromCString(names.subarray(2 * 65, 3 * 65))
+  },
+}
 
 const callers = new Map<string, AnyNative>()
 
@@ -94,7 +100,7 @@ export function syscall(name: SyscallName, ...parameters: (number | bigint | Mem
   const key = `${name}:${types.join()}`
   let caller = callers.get(key)
   if (caller === undefined) {
-    caller = nativeFunction(thunkAddress(syscallNumber(name)), types) as AnyNative
+    caller = nativeCall(name, types)
     callers.set(key, caller)
   }
   return caller(...parameters)

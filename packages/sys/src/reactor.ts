@@ -16,6 +16,8 @@ import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'
 import { startWaker, type Waker, type WakerKind } from './reactor/waker.ts'
 
+export type { WakerKind } from './reactor/waker.ts'
+
 const raw = {
   epollCreate1: bind('epoll_create1', 'int'),
   epollCtl: bind('epoll_ctl', 'int', 'int', 'int', 'ptr'),
@@ -38,9 +40,6 @@ const eventDataOffset = eventSizeBytes - 8
 /** Events taken from the kernel at once; more come at the next wake-up. */
 const eventsPerRead = 64
 
-/** How long the process stays alive after the last watch, at the most. */
-const idleBeforeStopMs = 2
-
 interface Watch {
   fd: number
   events: number
@@ -60,7 +59,6 @@ export class Reactor implements Disposable {
   readonly #epoll: OwnedFd
   readonly #waker: Waker
   readonly #watches = new Map<number, Watch[]>()
-  #stopTimer: ReturnType<typeof setTimeout> | undefined
   readonly #event = new DataView(new ArrayBuffer(eventSizeBytes))
   readonly #ready = new DataView(new ArrayBuffer(eventsPerRead * eventSizeBytes))
 
@@ -104,7 +102,6 @@ export class Reactor implements Disposable {
   /** Ends all watches without calling them again, and frees the epoll instance. */
   [Symbol.dispose](): void {
     this.#watches.clear()
-    clearTimeout(this.#stopTimer)
     this.#waker[Symbol.dispose]()
     this.#epoll.close()
   }
@@ -153,18 +150,7 @@ export class Reactor implements Disposable {
     this.#watches.delete(watch.fd)
     // A descriptor closed by its owner has left the epoll set already: then this fails, and nothing is lost.
     raw.epollCtl(this.#epoll.fd, EPOLL_CTL_DEL, watch.fd, this.#event)
-    if (this.#watches.size === 0) this.#stopSoon()
-  }
-
-  /**
-   * Stops the waker when nothing has been watched for a while. Starting it costs more than a wait: a program that
-   * waits for one thing after the other would pay for it each time.
-   */
-  #stopSoon(): void {
-    this.#stopTimer ??= setTimeout(() => {
-      this.#stopTimer = undefined
-      if (this.#watches.size === 0) this.#waker.stop()
-    }, idleBeforeStopMs)
+    if (this.#watches.size === 0) this.#waker.stop()
   }
 
   #control(operation: number, fd: number, watches: readonly Watch[]): void {

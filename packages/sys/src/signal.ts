@@ -8,6 +8,16 @@ import { bind, currentArchitecture } from './raw.ts'
 import { mapCode } from './raw/ffi.ts'
 import { reactor } from './reactor.ts'
 import { handlerCode, x64RestorerCode } from './signal/handler.ts'
+import { decodeSiginfo, type Siginfo } from './signal/siginfo.ts'
+
+export {
+  rt_sigpending,
+  rt_sigprocmask,
+  rt_sigqueueinfo,
+  rt_sigtimedwait,
+  rt_tgsigqueueinfo,
+} from './signal/queue.ts'
+export { type Siginfo } from './signal/siginfo.ts'
 
 const rtSigaction = bind('rt_sigaction', 'int', 'ptr', 'ptr', 'int')
 
@@ -19,24 +29,6 @@ const signalSetSize = 8
 
 /** x86-64: the struct has a restorer. Not in the UAPI headers' SA_* of arm64. */
 const SA_RESTORER = 0x04000000
-
-/** What the kernel knows of a delivered signal (`siginfo_t`). */
-export interface Siginfo {
-  /** The signal. */
-  signo: number
-  /** Nearly always 0. */
-  errno: number
-  /** SI_USER, SI_QUEUE, SI_KERNEL, CLD_EXITED …. */
-  code: number
-  /** The sender, or the child for SIGCHLD; 0 from the kernel. */
-  pid: number
-  /** The sender's real user id, or the child's for SIGCHLD. */
-  uid: number
-  /** For SIGCHLD: exit status or signal. */
-  status: number
-  /** For SI_QUEUE: the integer that came with it. */
-  value: number
-}
 
 type OnSignal = (info: Siginfo) => void
 
@@ -55,8 +47,8 @@ let pipeWatch: Disposable | undefined
 let restorer: number | undefined
 
 /**
- * Calls `onSignal` for each delivery of one of `signals`, until the result is disposed; then what the signal did
- * before is restored. The process stays alive meanwhile.
+ * `rt_sigaction(signum, act, oldact, sigsetsize)` — calls `onSignal` for each delivery of one of `signals`, until the
+ * result is disposed; then what the signal did before is restored. The process stays alive meanwhile.
  *
  * Several deliveries of one standard signal may come as one (the kernel keeps one pending); realtime signals are
  * all told, in order. SIGCHLD says that something happened: ask `waitid` until it has no more. The handlers are
@@ -209,19 +201,6 @@ function takeSignals(): Siginfo[] {
     throw error
   }
   const infos: Siginfo[] = []
-  for (let at = 0; at + siginfoSize <= size; at += siginfoSize) infos.push(siginfoAt(at))
+  for (let at = 0; at + siginfoSize <= size; at += siginfoSize) infos.push(decodeSiginfo(fields, at))
   return infos
-}
-
-/** Offsets of `siginfo_t` (uapi/asm-generic/siginfo.h), the same on both architectures. */
-function siginfoAt(at: number): Siginfo {
-  return {
-    signo: fields.getInt32(at, true),
-    errno: fields.getInt32(at + 4, true),
-    code: fields.getInt32(at + 8, true),
-    pid: fields.getInt32(at + 16, true),
-    uid: fields.getUint32(at + 20, true),
-    status: fields.getInt32(at + 24, true),
-    value: fields.getInt32(at + 24, true),
-  }
 }

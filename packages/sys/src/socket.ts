@@ -12,6 +12,16 @@ import {
 } from './socket/address.ts'
 
 export { type SocketAddress } from './socket/address.ts'
+export { type ControlMessage, type ReceivedControl, type SocketCredentials } from './socket/control.ts'
+export {
+  type IncomingMessage,
+  type OutgoingMessage,
+  type ReceivedMessage,
+  recvmmsg,
+  recvmsg,
+  sendmmsg,
+  sendmsg,
+} from './socket/message.ts'
 
 const raw = {
   socket: bindSyscall('socket', 'int', 'int', 'int'),

@@ -1,35 +1,18 @@
 // Starting programs: clone3(CLONE_VM | CLONE_VFORK) and a syscall program in the child. The engine is not forked,
 // no helper binary is executed, and any step may come between clone and exec.
 import { AT_FDCWD, STATX_TYPE, S_IFMT, S_IFREG, X_OK } from './generated/constants/file.ts'
-import {
-  CLONE_CLEAR_SIGHAND,
-  CLONE_INTO_CGROUP,
-  CLONE_NEWCGROUP,
-  CLONE_NEWIPC,
-  CLONE_NEWNET,
-  CLONE_NEWNS,
-  CLONE_NEWPID,
-  CLONE_NEWUTS,
-  CLONE_PIDFD,
-  CLONE_VFORK,
-  CLONE_VM,
-  PR_GET_DUMPABLE,
-  PR_SET_DUMPABLE,
-  P_PIDFD,
-  WEXITED,
-} from './generated/constants/process.ts'
-import { SIGCHLD, SIG_SETMASK } from './generated/constants/signal.ts'
-import { errnoNumber, isError, isSysError, SysError } from './errno.ts'
+import { errnoNumber, SysError } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { faccessat, statx } from './fs.ts'
 import { duplicate, pipe2, setNonBlocking } from './io.ts'
-import { type Mapping, mmap } from './memory.ts'
-import { waitid } from './process.ts'
-import { interpreters, rowWords } from './program/interpreter.ts'
-import { addressOf, bind, currentArchitecture, syscallNumber } from './raw.ts'
-import { mapCode, nativeFunction } from './raw/ffi.ts'
+import type { IoPriority } from './limits.ts'
+import type { Program } from './program.ts'
+import { explainCall } from './program/explain.ts'
 import type { WaitOptions } from './reactor.ts'
 import { type ChildPipes, makeChild } from './spawn/child.ts'
+import { cloneChild, namespaceFlags, reap } from './spawn/clone.ts'
+import { needsParent, writeIdMaps } from './spawn/confine.ts'
+import { Rendezvous } from './spawn/rendezvous.ts'
 import { type ChildFd, childProgram } from './spawn/steps.ts'
 
 /** What one of the child's first three descriptors is. */
@@ -43,6 +26,24 @@ export interface Rlimit {
   soft: number
   /** How far the child itself may raise `soft`. */
   hard: number
+}
+
+/** By which rules a program gets the processor. */
+export interface Scheduling {
+  /** SCHED_OTHER, SCHED_BATCH, SCHED_IDLE, SCHED_FIFO, SCHED_RR; | SCHED_RESET_ON_FORK. */
+  policy: number
+  /** 1 … 99 for SCHED_FIFO and SCHED_RR, else 0. */
+  priority: number
+}
+
+/** An id of a user namespace, or a range of them. */
+export interface IdMap {
+  /** What it is inside: the first. */
+  inside: number
+  /** Whose it is outside: the first. */
+  outside: number
+  /** How many; default: one. */
+  count?: number
 }
 
 /** What to start, and as what. */
@@ -82,14 +83,42 @@ export interface SpawnOptions {
   rlimits?: readonly Rlimit[]
   /** −20 … 19. */
   nice?: number
+  /** How its reads and writes are served by disks: see `ioprio_set` of `@pkg/sys/limits`. */
+  ioPriority?: IoPriority
+  /** SCHED_FIFO and 1 … 99, SCHED_BATCH and 0 …: see `sched_setscheduler` of `@pkg/sys/scheduler`. */
+  scheduling?: Scheduling
   /** −1000 … 1000. */
   oomScoreAdj?: number
   /** File mode creation mask. */
   umask?: number
   /** An open cgroup2 directory in which the child is born. */
   cgroup?: AsFd
-  /** CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP. */
+  /** CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP. */
   namespaces?: number
+  /**
+   * With CLONE_NEWUSER: the user that the child is inside, and which of ours that is: our effective one. A list of
+   * ranges is written by this process, which needs CAP_SETUID for it; give `uid`, `gid` and `groups` then: what the child
+   * is to be inside.
+   */
+  uidMap?: IdMap | readonly IdMap[]
+  /** The same of the group. After a single id the child cannot change its groups; after ranges it can. */
+  gidMap?: IdMap | readonly IdMap[]
+  /**
+   * Adds calls that the child makes before it gives up privileges: mounts, `pivot_root`, a hostname. They run after
+   * `cwd` is entered and descriptors are in place; the first that fails ends the child and is named in the error.
+   */
+  setup?: (child: Program) => void
+  /** All the capabilities that it has, by number, ambient too; `[]` for none, for root inside as well. */
+  capabilities?: readonly number[]
+  /** SECBIT_NOROOT …: what a change of user or an exec by root gives no more. Needs CAP_SETPCAP. */
+  securebits?: number
+  /**
+   * Rights that it gives up for good: from `landlock_create_ruleset`, with rules that allow at least its program and what
+   * that loads. Sets no_new_privs.
+   */
+  landlock?: AsFd
+  /** A filter from `seccompFilter`, installed right before exec. Sets no_new_privs. */
+  seccomp?: Uint8Array
   /** Sent to the child when the thread that spawned it ends. */
   parentDeathSignal?: number
 }
@@ -131,15 +160,11 @@ export interface Child extends Disposable {
   [Symbol.dispose](): void
 }
 
-/** Namespaces that need no help of the parent's while the child waits. */
-const possibleNamespaces =
-  CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWCGROUP
-
 /**
- * Starts a program.
+ * `clone3(cl_args, size)` and `execve` — starts a program.
  *
  * Blocks this thread until the child executes it or fails, as vfork(2) does: well under a millisecond, unless the
- * disk that holds the program is slow. A step that fails is named in the error: `spawn /bin/x: execve: ENOENT: …`.
+ * disk that holds the program is slow. A step that fails is named in the error: `spawn /bin/x: setresuid(1, 1, 1): EPERM: …`.
  *
  * Beside `Bun.spawn` and `node:child_process` it works; in PID 1 use neither of them, for a reaper that waits for
  * all children takes theirs too.
@@ -158,16 +183,13 @@ const possibleNamespaces =
  * ```
  */
 export function spawn(options: SpawnOptions): Child {
-  const namespaces = options.namespaces ?? 0
-  if ((namespaces & ~possibleNamespaces) !== 0)
-    throw new RangeError('spawn: such namespaces are not possible')
   validateEnvironment(options.env)
   const stdio: OpenedStdio = { ours: [0, 1, 2], parent: {}, child: [] }
   try {
     openStdio(options, stdio)
     const fds = childFds(options, stdio.ours)
     const file = findProgram(options)
-    const { pid, pidfd } = clone(file, options, fds)
+    const { pid, pidfd } = start(file, options, fds)
     return makeChild(pid, pidfd, stdio.parent)
   } catch (error) {
     for (const end of Object.values(stdio.parent)) end.close()
@@ -247,118 +269,37 @@ function isFile(path: string): boolean {
   return (statx(AT_FDCWD, path, 0, STATX_TYPE).stx_mode & S_IFMT) === S_IFREG
 }
 
-const rtSigprocmask = bind('rt_sigprocmask', 'int', 'ptr', 'ptr', 'int')
-const prctl = bind('prctl', 'int', 'int', 'int', 'int', 'int')
-const allSignals = new BigUint64Array(new ArrayBuffer(8)).fill(0xffff_ffff_ffff_ffffn)
-const savedSignals = new BigUint64Array(new ArrayBuffer(8))
-
-/** The machine-code function `spawn(cloneRow, childRow)`. */
-let spawnCode: ((cloneRow: Uint8Array, childRow: number) => number) | undefined
-
-/** Memory that the child reads and writes. One serves all spawns of a thread: each is over when it returns. */
-let arena: Mapping | undefined
-
-/** What most programs need; larger argument lists get a larger mapping. */
-const arenaSizeBytes = 65_536
-
-/** clone3 is refused by some container runtimes' seccomp profiles, which answer ENOSYS: then clone. */
-let legacyClone = false
-
-function clone(
+function start(
   file: string,
   options: SpawnOptions,
   fds: Map<number, ChildFd>,
 ): { pid: number; pidfd: OwnedFd } {
-  const program = childProgram(file, options, fds, legacyClone)
-  if (arena === undefined || program.sizeBytesMax > arena.bytes.length) {
-    const lengthBytes = Math.max(arenaSizeBytes, program.sizeBytesMax)
-    const larger = mmap({ lengthBytes })
-    arena?.[Symbol.dispose]()
-    arena = larger
+  let rendezvous: Rendezvous | undefined
+  const meet = (program: Program): void => {
+    rendezvous = new Rendezvous(program)
   }
-  const compiled = program.compile({ address: arena.address }, arena.bytes)
-  const row = legacyClone ? cloneRow(options) : clone3Row(options)
-  spawnCode ??= loadSpawnCode()
-  // A signal handler must not run in the child: it would run on the parent's stack and memory.
-  rtSigprocmask(SIG_SETMASK, allSignals, savedSignals, 8)
-  const changesUser = options.uid !== undefined || options.gid !== undefined
-  const dumpable = changesUser ? prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) : 0
-  const pid = spawnCode(row, arena.address)
-  // A change of user takes "dumpable" from the memory, which until the exec is ours too (kernel/cred.c,
-  // commit_creds): our /proc files would belong to root, and we could not be traced or leave a core.
-  if (dumpable === 1) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
-  rtSigprocmask(SIG_SETMASK, savedSignals, null, 8)
-  const ENOSYS = 38
-  if (pid === -ENOSYS && !legacyClone) {
-    legacyClone = true
-    return clone(file, options, fds)
-  }
-  if (isError(pid)) throw new SysError({ errno: -pid, syscall: 'spawn', path: file, attempt: 'clone3' })
-  const pidfd = new OwnedFd(pidfdMemory[0] ?? -1)
+  const isAttended = needsParent(options)
+  const { pid, pidfd, program, compiled } = cloneChild({
+    caller: 'spawn',
+    path: file,
+    flags: namespaceFlags(options.namespaces ?? 0, 'spawn'),
+    cgroup: options.cgroup,
+    program: (legacyClone) => childProgram(file, options, fds, legacyClone, isAttended ? meet : undefined),
+    meanwhile: isAttended
+      ? (child) => {
+          writeIdMaps(child.pid, options)
+          rendezvous?.open(child)
+        }
+      : undefined,
+  })
   const failure = program.failure(compiled)
   if (failure === undefined) return { pid, pidfd }
-  reapFailed(pidfd)
-  const subject = failure.step.name === 'chdir' ? ` ${String(options.cwd)}` : ''
+  reap(pidfd)
   throw new SysError({
     errno: failure.errno,
     syscall: 'spawn',
     path: file,
-    attempt: `${failure.step.name}${subject}`,
+    // The arguments of execve are the program's own, and many.
+    attempt: failure.step.name === 'execve' ? 'execve' : explainCall(failure.step),
   })
-}
-
-function reapFailed(pidfd: OwnedFd): void {
-  try {
-    waitid({ idtype: P_PIDFD, id: pidfd, options: WEXITED })
-  } catch (error) {
-    // ECHILD: this process ignores SIGCHLD, and the kernel reaps for it.
-    if (!isSysError(error, 'ECHILD')) throw error
-  } finally {
-    pidfd.close()
-  }
-}
-
-function loadSpawnCode(): NonNullable<typeof spawnCode> {
-  const { code, spawnOffset } = interpreters[currentArchitecture()]
-  return nativeFunction(mapCode(code) + spawnOffset, ['ptr', 'int'])
-}
-
-const pidfdMemory = new Int32Array(new ArrayBuffer(4))
-const pidfdMapping = { address: 0 }
-
-/** The kernel writes the pidfd here; the address is stored in rows, so the memory must not move. */
-function pidfdAddress(): number {
-  if (pidfdMapping.address === 0) pidfdMapping.address = addressOf(pidfdMemory)
-  return pidfdMapping.address
-}
-
-const cloneArgs = new BigUint64Array(new ArrayBuffer(88))
-const row = new BigInt64Array(new ArrayBuffer(88))
-
-/** Row of `clone3(cl_args, size)`; struct clone_args (linux/sched.h): flags, pidfd, …, exit_signal, …, cgroup. */
-function clone3Row(options: SpawnOptions): Uint8Array {
-  const { cgroup } = options
-  const flags =
-    BigInt(CLONE_VM | CLONE_VFORK | CLONE_PIDFD | (options.namespaces ?? 0)) +
-    BigInt(CLONE_CLEAR_SIGHAND) +
-    (cgroup === undefined ? 0n : BigInt(CLONE_INTO_CGROUP))
-  cloneArgs.fill(0n)
-  cloneArgs[0] = flags
-  cloneArgs[1] = BigInt(pidfdAddress())
-  cloneArgs[4] = BigInt(SIGCHLD)
-  if (cgroup !== undefined) cloneArgs[10] = BigInt(fdNumber(cgroup))
-  return rowOf('clone3', BigInt(addressOf(cloneArgs)), BigInt(cloneArgs.byteLength))
-}
-
-/** Row of `clone(flags, stack, parent_tid, …)`: the pidfd comes through parent_tid, and the stack is shared. */
-function cloneRow(options: SpawnOptions): Uint8Array {
-  const flags = CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD | (options.namespaces ?? 0)
-  return rowOf('clone', BigInt(flags), 0n, BigInt(pidfdAddress()))
-}
-
-function rowOf(name: 'clone' | 'clone3', ...parameters: bigint[]): Uint8Array {
-  row.fill(0n)
-  row[rowWords.number] = BigInt(syscallNumber(name))
-  for (const [index, value] of parameters.entries()) row[rowWords.arguments + index] = value
-  return new Uint8Array(row.buffer)
 }

@@ -3,6 +3,27 @@ import { check } from './errno.ts'
 import { bind } from './raw.ts'
 import { u32 } from './raw/arguments.ts'
 
+export {
+  adjtimex,
+  clock_adjtime,
+  type ClockState,
+  gettimeofday,
+  type KernelTimezone,
+  settimeofday,
+} from './time/adjust.ts'
+export {
+  clock_nanosleep,
+  getitimer,
+  nanosleep,
+  setitimer,
+  timer_create,
+  timer_delete,
+  timer_getoverrun,
+  timer_gettime,
+  timer_settime,
+  type TimerSpec,
+} from './time/timers.ts'
+
 const raw = {
   clockGettime: bind('clock_gettime', 'int', 'ptr'),
   clockSettime: bind('clock_settime', 'int', 'ptr'),

@@ -17,10 +17,10 @@ const timeout = 180_000
 
 const committedFiles = (): Record<string, string> =>
   Object.fromEntries(
-    globSync('**/*.ts', { cwd: generatedFolder }).map((name) => [
-      name,
-      readFileSync(`${generatedFolder}${name}`, 'utf8'),
-    ]),
+    globSync('**/*.ts', { cwd: generatedFolder })
+      // Made of another source; interpreter.test.ts compares it with that.
+      .filter((name) => name !== 'interpreters.ts')
+      .map((name) => [name, readFileSync(`${generatedFolder}${name}`, 'utf8')]),
   )
 
 describe('the committed tables', () => {

@@ -1,7 +1,19 @@
-// Machine code that is written by hand in the sources: each piece against the GNU assembler.
+// The machine code of the sources: each piece against the GNU assembler and disassembler.
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { assembleText } from '../scripts/assembler/assemble.ts'
+import {
+  assembleInterpreter,
+  interpretersFile,
+  interpretersModule,
+  interpreterSource,
+} from '../scripts/interpreter.ts'
 import { interpreters, loadRowAddress, rowSizeBytes, rowWords } from '../src/program/interpreter.ts'
+import type { Architecture } from '../src/raw.ts'
 import { handlerCode, x64RestorerCode } from '../src/signal/handler.ts'
 import { assemble, fixture } from './assemble.ts'
 
@@ -10,21 +22,101 @@ const architectures = ['x64', 'arm64'] as const
 
 describe('interpreters', () => {
   for (const architecture of architectures) {
-    test(`${architecture} is what the GNU assembler makes of interpreter.${architecture}.S`, () => {
-      const { code } = interpreters[architecture]
-      expect(hex(code)).toBe(hex(assemble(architecture, fixture(`interpreter.${architecture}.S`))))
+    const source = interpreterSource(architecture)
+
+    test(`${architecture}: our assembler makes of it what the GNU assembler makes`, () => {
+      expect(hex(assembleInterpreter(architecture).code)).toBe(hex(assemble(architecture, source)))
     })
 
-    test(`${architecture} has its loop where the assembler puts the label`, () => {
-      const source = `${fixture(`interpreter.${architecture}.S`)}\n.long loop - spawn\n`
-      const bytes = assemble(architecture, source)
-      const offset = new DataView(bytes.buffer, bytes.byteLength - 4).getUint32(0, true)
-      expect(interpreters[architecture].loopOffset).toBe(offset)
+    test(`${architecture}: objdump reads from the bytes what the source says`, () => {
+      const { listing } = assembleInterpreter(architecture)
+      const ours = listing.map(({ text }) => plain(text, architecture))
+      expect(disassemble(architecture, interpreters[architecture].code)).toEqual(ours)
+    })
+
+    test(`${architecture} begins and loops where the assembler puts the labels`, () => {
+      const bytes = assemble(architecture, `${source}\n.long loop - spawn, child - spawn\n`)
+      const words = new DataView(bytes.buffer, bytes.byteLength - 8)
+      expect(interpreters[architecture].loopOffset).toBe(words.getUint32(0, true))
+      expect(interpreters[architecture].spawnOffset).toBe(0)
+    })
+
+    test(`${architecture} is a few hundred bytes`, () => {
+      expect(interpreters[architecture].code.length).toBeLessThan(500)
     })
   }
 
-  test('rows have room for every word', () => {
-    expect(8 * (Math.max(...Object.values(rowWords)) + 1)).toBe(rowSizeBytes)
+  test('the committed file is what the script makes', () => {
+    expect(readFileSync(interpretersFile, 'utf8')).toBe(interpretersModule())
+  })
+
+  test('a row ends with its last argument', () => {
+    expect(rowSizeBytes(0)).toBe(8 * rowWords.arguments)
+    expect(rowSizeBytes(6)).toBe(8 * (rowWords.arguments + 6))
+  })
+})
+
+/** An instruction as both spell it: numbers decimal, no sizes, jumps without their target. */
+function plain(text: string, architecture: Architecture): string {
+  const jumps =
+    architecture === 'x64' ? /^(j\w+) .*/ : /^(b(?:\.\w+)?|t?cbn?z|tbn?z)( .*?)?[ ,]+(?!x|w|#)\S+$/
+  return text
+    .replaceAll(/\s+/g, ' ')
+    .replaceAll(/, /g, ',')
+    .replace(
+      jumps,
+      (_all, mnemonic: string, rest: string = '') => mnemonic + (architecture === 'x64' ? '' : rest),
+    )
+    .replaceAll(/0x[0-9a-f]+/g, (digits) => String(BigInt.asIntN(64, BigInt(digits))))
+}
+
+/** What objdump says, one instruction a line. */
+function disassemble(architecture: Architecture, code: Uint8Array): string[] {
+  const file = join(mkdtempSync(join(tmpdir(), 'solo-objdump-')), 'code')
+  writeFileSync(file, code)
+  const [program, machine] =
+    architecture === 'x64'
+      ? ['objdump', ['-m', 'i386:x86-64', '-M', 'intel']]
+      : ['aarch64-linux-gnu-objdump', ['-m', 'aarch64']]
+  const output = execFileSync(program, ['-D', '-b', 'binary', ...machine, '--no-show-raw-insn', file], {
+    encoding: 'utf8',
+  })
+  rmSync(dirname(file), { recursive: true })
+  return [...output.matchAll(/^\s*[0-9a-f]+:\t(.*)$/gm)].map(([, text = '']) => {
+    const words = text
+      .replace(/\s*\/\/.*$/, '')
+      .replaceAll(/(QWORD|DWORD|WORD|BYTE) PTR /g, '')
+      .replace('repz cmps ds:[rsi],es:[rdi]', 'repe cmpsb')
+      .replace('b.cc', 'b.lo')
+      .trim()
+    return plain(words, architecture)
+  })
+}
+
+describe('assembleText()', () => {
+  test('gives a far jump its long form, as the GNU assembler does', () => {
+    const far = `.intel_syntax noprefix\nbegin:\njmp end\nje end\n${'mov rax, [rdi+8]\n'.repeat(40)}end:\njb begin\nret\n`
+    expect(hex(assembleText('x64', far).code)).toBe(hex(assemble('x64', far)))
+  })
+
+  test('says which line it does not understand', () => {
+    expect(() => assembleText('x64', 'ret\n  bogus rax, rbx # why\n')).toThrow(
+      'line 2: bogus rax, rbx: no such instruction here',
+    )
+    for (const [line, reason] of [
+      ['ldr q0, [x0]', 'no such instruction here'],
+      ['add x1, x1, sp', 'no register sp'],
+      ['add x1, x1, #4096', '4096 is not a number of 12 bits'],
+      ['ldr x0, [x1, #4]', '0.5 is not a number of 12 bits'],
+      ['mov x0, #65536', '65536 is not a number of 16 bits'],
+      ['cbz x0, nowhere', 'no label nowhere'],
+    ] as const) {
+      expect(() => assembleText('arm64', `ret\n${line}\n`)).toThrow(`line 2: ${line}: ${reason}`)
+    }
+    expect(() => assembleText('x64', 'jmp nowhere\n')).toThrow('no label nowhere')
+    expect(() => assembleText('x64', 'mov rax, [rsp+8]\n')).toThrow('bad base')
+    expect(() => assembleText('x64', 'mov sil, al\n')).toThrow('unknown operand sil')
+    expect(() => assembleText('x64', 'mov rax, 5\n')).toThrow('no such instruction here')
   })
 })
 

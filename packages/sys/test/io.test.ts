@@ -94,7 +94,7 @@ describe('read() and write()', () => {
 })
 
 describe('positions', () => {
-  test('pread64() and pwrite64() move nothing, lseek() and holes do', () => {
+  test('pread64() and pwrite64() move nothing, lseek() and the holes of ftruncate() do', () => {
     using file = io.memfd_create('positions', 0)
     io.write(file, bytes('0123456789'))
     expect(io.pwrite64(file, bytes('ab'), 4)).toBe(2)
@@ -140,7 +140,7 @@ describe('positions', () => {
 })
 
 describe('descriptors', () => {
-  test('are all close-on-exec', () => {
+  test('of pipe2(), memfd_create() and duplicate() are all close-on-exec, as fcntl() reads', () => {
     using pipe = io.pipe2(0)
     using file = io.memfd_create('x', 0)
     using second = io.duplicate(file)
@@ -188,6 +188,7 @@ describe('descriptors', () => {
     expect(thrown(() => io.syncfs(1_000_000))).toEqual(fails('EBADF'))
     using shared = openat(AT_FDCWD, '/dev/shm', O_RDONLY | O_DIRECTORY)
     io.syncfs(shared)
+    io.sync()
     execFileSync('rm', [readlinkSync(`/proc/self/fd/${file.fd}`)])
   })
 

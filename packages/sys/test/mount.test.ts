@@ -1,6 +1,6 @@
 // Mounts, names of the host, modules and reboot, as root of namespaces of their own.
 import { expect, test } from 'vitest'
-import { scriptResult } from './child-script.ts'
+import { runScript, scriptResult } from './child-script.ts'
 
 const prelude = `
   import { mkdirSync, mkdtempSync, readFileSync, writeFileSync, openSync, readdirSync } from 'node:fs'
@@ -61,7 +61,7 @@ test('mount_bind(), mount_move() and mount_change() work on the tree', () => {
   expect(result).toEqual([[], ['file'], [], ['file']])
 })
 
-test('fsopen() to move_mount(), open_tree() and mount_setattr(), with the kernel’s words', () => {
+test('fsopen(), fsconfig_set_string(), fsmount(), move_mount(), open_tree() and mount_setattr(), with the kernel’s words', () => {
   const result = inNamespace(`
     for (const name of ['a', 'b']) mkdirSync(folder + '/' + name)
     using fs = m.fsopen('tmpfs')
@@ -108,4 +108,99 @@ test('modules, reboot and pivot_root() are refused with their errors', () => {
   const refused = expect.stringMatching(/^(EPERM|ENOSYS)$/) as unknown
   const notPivoted = expect.stringMatching(/^(EINVAL|EBUSY)$/) as unknown
   expect(result).toEqual([refused, refused, 'EPERM', 'TypeError', 'ENOENT', notPivoted])
+})
+
+test('statmount() and listmount() say what mountinfo says', () => {
+  const result = inNamespace(`
+    import { STATX_BASIC_STATS } from '@pkg/sys/constants'
+    import { statx_into } from '@pkg/sys/fs'
+    import { alloc } from '@pkg/sys/struct'
+    import { statx } from '@pkg/sys/structs'
+    const buffer = alloc(statx)
+    statx_into(AT_FDCWD, folder, 0, c.STATX_MNT_ID_UNIQUE, buffer)
+    const info = m.statmount(buffer.get('stx_mnt_id'))
+    const line = readFileSync('/proc/self/mountinfo', 'utf8').split('\\n').find((one) => one.split(' ')[4] === folder).split(' ')
+    const ids = [...m.listmount(c.LSMT_ROOT)]
+    done([info.fs_type, info.mnt_point === folder, info.mnt_root, info.sb_source, String(info.mnt_id_old) === line[0],
+      info.sb_dev_major + ':' + info.sb_dev_minor === line[2], info.sb_magic === BigInt(c.TMPFS_MAGIC),
+      (info.mnt_attr & BigInt(c.MOUNT_ATTR_NOSUID)) !== 0n, info.mnt_opts.includes('size=1024k'), ids.includes(info.mnt_id),
+      ids.length >= readFileSync('/proc/self/mountinfo', 'utf8').trim().split('\\n').length - 1,
+      code(() => m.statmount(1n << 62n)), code(() => [...m.listmount(1n << 62n)]), code(() => m.statmount(2n ** 64n))])`)
+  expect(result).toEqual([
+    'tmpfs',
+    true,
+    '/',
+    'tmpfs',
+    true,
+    true,
+    true,
+    true,
+    true,
+    true,
+    true,
+    'ENOENT',
+    'ENOENT',
+    'RangeError',
+  ])
+})
+
+test('listmount() takes hundreds of mounts in several calls', () => {
+  const result = inNamespace(`
+    for (let i = 0; i < 300; i++) { mkdirSync(folder + '/' + i); m.mount('tmpfs', folder + '/' + i, 'tmpfs') }
+    const ids = [...m.listmount(c.LSMT_ROOT)]
+    done([ids.length > 300, new Set(ids).size === ids.length])`)
+  expect(result).toEqual([true, true])
+})
+
+test('open_tree_attr() gives a copy with its own attributes', () => {
+  const result = inNamespace(`
+    mkdirSync(folder + '/a'); mkdirSync(folder + '/b'); m.mount('tmpfs', folder + '/a', 'tmpfs')
+    using copy = m.open_tree_attr(AT_FDCWD, folder + '/a', c.OPEN_TREE_CLONE, { attr_set: c.MOUNT_ATTR_RDONLY })
+    m.move_mount(copy, '', AT_FDCWD, folder + '/b', c.MOVE_MOUNT_F_EMPTY_PATH)
+    done([options(folder + '/a'), options(folder + '/b'), code(() => m.open_tree_attr(AT_FDCWD, '/none', 0, {}))])`)
+  expect(result).toEqual([expect.stringMatching(/^rw/), expect.stringMatching(/^ro/), 'ENOENT'])
+})
+
+test('fspick(), fsconfig_set_flag() and fsconfig_reconfigure() change a mounted file system', () => {
+  const result = inNamespace(`
+    const superOptions = () => readFileSync('/proc/self/mountinfo', 'utf8').split('\\n')
+      .find((line) => line.split(' ')[4] === folder).split(' - ')[1].split(' ')[2]
+    const before = superOptions()
+    using fs = m.fspick(AT_FDCWD, folder)
+    m.fsconfig_set_flag(fs, 'ro')
+    m.fsconfig_set_string(fs, 'size', '2m')
+    m.fsconfig_reconfigure(fs)
+    done([before, superOptions(), code(() => writeFileSync(folder + '/x', '')), code(() => m.fspick(AT_FDCWD, folder + '/none'))])`)
+  expect(result).toEqual([
+    expect.stringMatching(/^rw,size=1024k/),
+    expect.stringMatching(/^ro,size=2048k/),
+    'EROFS',
+    'ENOENT',
+  ])
+})
+
+test('pivot_root() makes a mount the root, and the old one can go', () => {
+  const result = inNamespace(`
+    import { chdir } from '@pkg/sys/fs'
+    mkdirSync(folder + '/old'); writeFileSync(folder + '/here', 'x')
+    m.pivot_root(folder, folder + '/old')
+    chdir('/')
+    const found = [readdirSync('/').toSorted(), readdirSync('/old').includes('etc')]
+    m.umount2('/old', c.MNT_DETACH)
+    done([...found, readdirSync('/old')])`)
+  expect(result).toEqual([['here', 'old'], true, []])
+})
+
+test('reboot() ends a pid namespace: its first process is killed, and the parent sees how', () => {
+  const ended = (command: string): unknown => {
+    const { signal, status } = runScript(
+      `import * as c from '@pkg/sys/constants'
+       import { reboot } from '@pkg/sys/reboot'
+       reboot(c.${command})`,
+      { wrapper: ['unshare', '-rp', '--fork'] },
+    )
+    return signal ?? status
+  }
+  expect(ended('LINUX_REBOOT_CMD_RESTART')).toBe('SIGHUP')
+  expect(ended('LINUX_REBOOT_CMD_POWER_OFF')).toBe('SIGINT')
 })

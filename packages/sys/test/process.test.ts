@@ -33,7 +33,7 @@ function codeOf(action: () => unknown): unknown {
 }
 
 describe('ids', () => {
-  test('are those that Node and /proc know', () => {
+  test('of getpid(), getppid(), gettid(), getuid(), geteuid(), getgid(), getegid() and getsid() are those of /proc', () => {
     expect([sys.getpid(), sys.getppid()]).toEqual([process.pid, process.ppid])
     expect([sys.getuid(), sys.geteuid()].map(String)).toEqual(statusField('Uid').split('\t').slice(0, 2))
     expect([sys.getgid(), sys.getegid()].map(String)).toEqual(statusField('Gid').split('\t').slice(0, 2))
@@ -51,7 +51,7 @@ describe('ids', () => {
   })
 })
 
-describe('kill() and pidfd_send_signal()', () => {
+describe('kill(), pidfd_send_signal() and pidfd_open()', () => {
   test('ask with signal 0, and report ESRCH and EINVAL', () => {
     sys.kill(sys.getpid(), 0)
     expect(codeOf(() => sys.kill(0x7fff_ffff, 0))).toBe('ESRCH')

@@ -1,9 +1,8 @@
 // Syscall programs: what they refuse, how large they are, and what they do as executables of both architectures.
 import { type SpawnSyncReturns, spawnSync } from 'node:child_process'
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { staticElfAddresses, writeStaticElf } from '@pkg/image/elf'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { bootStub } from '../src/boot-stub.ts'
@@ -11,6 +10,7 @@ import { AT_FDCWD, O_CREAT, O_RDONLY, O_WRONLY, SEEK_SET } from '../src/constant
 import { failureExitStatus, Program, type Step, vector } from '../src/program.ts'
 import { rowSizeBytes, rowWords } from '../src/program/interpreter.ts'
 import type { Architecture } from '../src/raw.ts'
+import { runProgram, writeExecutable } from './run-executable.ts'
 
 let folder = ''
 beforeAll(() => {
@@ -18,35 +18,10 @@ beforeAll(() => {
 })
 afterAll(() => rmSync(folder, { recursive: true }))
 
-let count = 0
-
-/** Writes `program` as an executable and returns its path. */
-function executable(program: Program, architecture: Architecture): string {
-  const machine = architecture === 'x64' ? 'x86_64' : 'aarch64'
-  const sizes = program.standalone({ architecture, address: 0 })
-  const sizesBytes = [sizes.code.length, sizes.data.length]
-  const [codeAddress = 0, dataAddress = 0] = staticElfAddresses({ machine, sizesBytes })
-  const { code, data } = program.standalone({ architecture, address: dataAddress })
-  expect([code.length, data.length]).toEqual(sizesBytes)
-  const path = join(folder, `${++count}-${architecture}`)
-  const segments = [
-    { address: codeAddress, bytes: code, flags: 'rx' as const },
-    { address: dataAddress, bytes: data, flags: 'rw' as const },
-  ]
-  writeFileSync(path, writeStaticElf({ machine, entryAddress: codeAddress, segments }))
-  chmodSync(path, 0o755)
-  return path
-}
-
-function run(program: Program, architecture: Architecture): SpawnSyncReturns<string> {
-  const path = executable(program, architecture)
-  const emulator =
-    architecture === process.arch
-      ? []
-      : [architecture === 'arm64' ? 'qemu-aarch64-static' : 'qemu-x86_64-static']
-  const [command, ...parameters] = [...emulator, path]
-  return spawnSync(command, parameters, { encoding: 'utf8', timeout: 20_000, env: {} })
-}
+const executable = (program: Program, architecture: Architecture): string =>
+  writeExecutable(folder, program, architecture)
+const run = (program: Program, architecture: Architecture): SpawnSyncReturns<string> =>
+  runProgram(folder, program, architecture)
 
 const write = (program: Program, text: string): Step =>
   program.call('write', 1, text, new TextEncoder().encode(text).length)
@@ -71,6 +46,16 @@ describe.each(['x64', 'arm64'] as const)('a standalone Program on %s', (architec
     program.call('exit_group', written)
     expect(run(program, architecture).status).toBe(11)
     expect(readFileSync(path, 'utf8')).toBe('hello there!')
+  })
+
+  test('passes 0 for arguments that are not given', () => {
+    // What the registers hold from the call before would be an invalid flag and a file descriptor.
+    const program = new Program()
+    program.call('pread64', -1, 0x1234, 0x1234, 0x1234, 0x1234, 0x1234).ignoreErrors()
+    program.call('mmap', 0, 4096, 3, 0x22, -1)
+    program.call('prctl', 38, 1)
+    program.call('exit_group')
+    expect(run(program, architecture).status).toBe(0)
   })
 
   test('passes results as each of six arguments', () => {
@@ -104,6 +89,18 @@ describe.each(['x64', 'arm64'] as const)('a standalone Program on %s', (architec
     program.call('mkdirat', AT_FDCWD, '/none/x', 0o755).tolerate('EEXIST')
     write(program, 'not reached')
     expect(run(program, architecture)).toMatchObject({ status: failureExitStatus, stdout: 'tolerated ' })
+  })
+
+  test('tolerate() takes two errors, each for itself', () => {
+    for (const path of ['/proc', '/none/x', '/proc/self/cmdline/x']) {
+      const program = new Program()
+      program.call('mkdirat', AT_FDCWD, path, 0o755).tolerate('EEXIST').tolerate('ENOENT')
+      write(program, 'tolerated')
+      const status = path.includes('cmdline') ? failureExitStatus : 0
+      expect(run(program, architecture)).toMatchObject({ status, stdout: status === 0 ? 'tolerated' : '' })
+    }
+    const step = new Program().call('close', 0).tolerate('EBADF').tolerate('EIO')
+    expect(() => step.tolerate('EPERM')).toThrow('only two errors')
   })
 
   test('ignoreErrors() goes on for every error', () => {
@@ -225,7 +222,7 @@ describe('Program.call()', () => {
     const compiled = program.compile({ address: 0 })
     const words = new BigInt64Array(compiled.buffer)
     const first = (index: number): bigint | undefined =>
-      words[(index * rowSizeBytes) / 8 + rowWords.arguments]
+      words[(program.steps[index]?.offset ?? 0) / 8 + rowWords.arguments]
     expect([0, 1, 2, 3, 4].map(first)).toEqual([-1n, 2n ** 53n - 1n, -(2n ** 53n) + 1n, -1n, -(2n ** 63n)])
   })
 
@@ -285,7 +282,13 @@ describe('Program.compile()', () => {
         }
         for (const [row, operands] of rows.entries()) {
           for (const [index, value] of operands.entries()) {
-            const pointer = word(row * rowSizeBytes + 8 * (rowWords.arguments + index))
+            const { offset = 0, argumentCount = 0 } = program.steps[row] ?? {}
+            // Zeros at the end are no arguments.
+            if (index >= argumentCount) {
+              expect(value).toBe(null)
+              continue
+            }
+            const pointer = word(offset + 8 * (rowWords.arguments + index))
             if (value === null) expect(pointer).toBe(0)
             else if (typeof value === 'string') expect(string(pointer)).toBe(value.toWellFormed())
             else if (value instanceof Uint8Array) {
@@ -310,7 +313,7 @@ describe('Program.compile()', () => {
         const program = new Program()
         program.call('chdir', value.replaceAll('\0', 'x'))
         const { length } = program.compile({ address: 0 })
-        const rows = 3 * rowSizeBytes
+        const rows = 3 * rowSizeBytes(1)
         const size = rows + 8 * (cut % ((length - rows) / 8))
         expect(() => program.compile({ address: 0 }, new Uint8Array(size))).toThrow(RangeError)
       }),
@@ -326,7 +329,7 @@ describe('Program.results() and failure()', () => {
     const third = program.call('chdir', '/none')
     const compiled = program.compile({ address: 0 })
     const words = new BigInt64Array(compiled.buffer)
-    const result = (index: number): number => (index * rowSizeBytes) / 8 + rowWords.result
+    const result = (index: number): number => (program.steps[index]?.offset ?? 0) / 8 + rowWords.result
     expect(program.failure(compiled)).toBeUndefined()
     words[result(0)] = -17n
     words[result(1)] = -9n

@@ -129,7 +129,7 @@ describe('currentArchitecture()', () => {
       const { getpid } = await import('@pkg/sys/process')
       try { getpid() } catch (error) { process.stdout.write(String(error)) }`)
     expect(stdout).toBe(
-      'TypeError: @pkg/sys makes Linux system calls on x64 and arm64; this is darwin on x64',
+      `TypeError: @pkg/sys makes Linux system calls on x64 and arm64; this is darwin on ${process.arch}`,
     )
   })
 })

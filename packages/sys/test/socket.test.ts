@@ -1,5 +1,5 @@
 // Sockets and their addresses, beside node:net and /proc/net.
-import { readFileSync } from 'node:fs'
+import { readFileSync, readlinkSync } from 'node:fs'
 import { connect as connectNode, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { describe, expect, test } from 'vitest'
@@ -10,7 +10,9 @@ import {
   AF_PACKET,
   AF_UNIX,
   AF_VSOCK,
+  MSG_CTRUNC,
   MSG_DONTWAIT,
+  MSG_NOSIGNAL,
   MSG_PEEK,
   MSG_TRUNC,
   SOCK_DGRAM,
@@ -18,10 +20,12 @@ import {
   SOCK_RAW,
   SOCK_STREAM,
   SOL_SOCKET,
+  SO_PASSCRED,
   SO_RCVBUF,
   SO_TYPE,
 } from '../src/constants.ts'
-import { read, write } from '../src/io.ts'
+import type { OwnedFd } from '../src/fd.ts'
+import { fcntl, memfd_create, read, write } from '../src/io.ts'
 import { reactor } from '../src/reactor.ts'
 import * as net from '../src/socket.ts'
 import { decodeSocketAddress, encodeSocketAddress } from '../src/socket/address.ts'
@@ -81,8 +85,8 @@ describe('addresses', () => {
   })
 })
 
-describe('streams', () => {
-  test('are accepted from node:net, with the peer’s address', async () => {
+describe('streams of socket()', () => {
+  test('bind(), listen(), accept4(): from node:net, as getsockname() and getpeername() say; shutdown() ends them', async () => {
     using server = net.socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0)
     net.bind(server, { family: AF_INET, address: '127.0.0.1', port: 0 })
     net.listen(server, 16)
@@ -101,10 +105,11 @@ describe('streams', () => {
     const buffer = new Uint8Array(16)
     expect(read(peer, buffer)).toBe(5)
     net.shutdown(peer, 1)
+    expect(codeOf(() => net.sendto(peer, buffer, MSG_NOSIGNAL))).toBe('EPIPE')
     client.destroy()
   })
 
-  test('connect to node:net without blocking', async () => {
+  test('connect() reaches node:net without blocking, recvfrom() its words', async () => {
     const server = createServer((socket) => socket.end('bye'))
     await new Promise<void>((resolve) => server.listen(0, '::1', resolve))
     const { port } = server.address() as { port: number }
@@ -143,7 +148,7 @@ describe('streams', () => {
 })
 
 describe('datagrams', () => {
-  test('keep their bounds, tell their sender and their real size', () => {
+  test('of sendto() keep their bounds; recvfrom() tells their sender and their real size', () => {
     using first = net.socket(AF_INET, SOCK_DGRAM, 0)
     using second = net.socket(AF_INET, SOCK_DGRAM, 0)
     for (const socket of [first, second]) net.bind(socket, { family: AF_INET, address: '127.0.0.1', port: 0 })
@@ -178,7 +183,7 @@ describe('datagrams', () => {
   })
 })
 
-test('socketpair() joins two sockets, and options are read and set', () => {
+test('socketpair() joins two sockets; getsockopt() and setsockopt() read and set options', () => {
   const [first, second] = net.socketpair(AF_UNIX, SOCK_DGRAM, 0)
   using left = first
   using right = second
@@ -192,4 +197,98 @@ test('socketpair() joins two sockets, and options are read and set', () => {
   net.setsockopt(left, SOL_SOCKET, SO_RCVBUF, new Uint8Array(Int32Array.of(32_768).buffer))
   expect(codeOf(() => net.setsockopt(left, SOL_SOCKET, 9999, 1))).toBe('ENOPROTOOPT')
   expect(() => net.setsockopt(left, SOL_SOCKET, SO_RCVBUF, 1.5)).toThrow(RangeError)
+})
+
+describe('messages', () => {
+  const pair = (type: number): [OwnedFd, OwnedFd] => net.socketpair(AF_UNIX, type, 0)
+
+  test('sendmsg() and recvmsg() carry descriptors, close-on-exec', () => {
+    const [first, second] = pair(SOCK_STREAM)
+    using left = first
+    using right = second
+    using file = memfd_create('travels', 0)
+    const control = [{ type: 'rights', fds: [file, left] }] as const
+    expect(net.sendmsg(left, { buffers: [bytes('ab'), bytes('cde')], control })).toBe(5)
+    const parts = [new Uint8Array(1), new Uint8Array(16)]
+    const got = net.recvmsg(right, { buffers: parts })
+    expect([
+      got.size,
+      got.flags,
+      parts.map((part) => Buffer.from(part).toString().replaceAll('\0', '')),
+    ]).toEqual([5, 0, ['a', 'bcde']])
+    const rights = got.control.find((message) => message.type === 'rights')
+    if (rights === undefined) throw new TypeError('no descriptors')
+    using copy = rights.fds[0] as OwnedFd
+    rights.fds[1]?.close()
+    expect(readlinkSync(`/proc/self/fd/${copy.fd}`)).toBe('/memfd:travels (deleted)')
+    expect(fcntl(copy, 1 /* F_GETFD */, 0)).toBe(1)
+    expect(() => net.sendmsg(left, { buffers: [], control: [{ type: 'rights', fds: [-1] }] })).toThrow(
+      RangeError,
+    )
+    expect(
+      codeOf(() => net.sendmsg(left, { buffers: [bytes('x')], control: [{ type: 'rights', fds: [9999] }] })),
+    ).toBe('EBADF')
+    expect(codeOf(() => net.recvmsg(right, { buffers: parts }, MSG_DONTWAIT))).toBe('EAGAIN')
+  })
+
+  test('sendmsg() and recvmsg() carry credentials that the kernel vouches for', () => {
+    const [first, second] = pair(SOCK_DGRAM)
+    using left = first
+    using right = second
+    net.setsockopt(right, SOL_SOCKET, SO_PASSCRED, 1)
+    const own = { pid: process.pid, uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }
+    net.sendmsg(left, { buffers: [bytes('x')], control: [{ type: 'credentials', credentials: own }] })
+    expect(net.recvmsg(right, { buffers: [new Uint8Array(8)] }).control).toEqual([
+      { type: 'credentials', credentials: own },
+    ])
+    const forged = { ...own, pid: 0x7fff_fffe }
+    expect(
+      codeOf(() =>
+        net.sendmsg(left, { buffers: [bytes('x')], control: [{ type: 'credentials', credentials: forged }] }),
+      ),
+    ).toMatch(/ESRCH|EPERM/)
+    const none = { buffers: [], control: [{ type: 'none' }] } as unknown as net.OutgoingMessage
+    expect(() => net.sendmsg(left, none)).toThrow(TypeError)
+  })
+
+  test('recvmsg() says what was cut: bytes and control messages', () => {
+    const [first, second] = pair(SOCK_DGRAM)
+    using left = first
+    using right = second
+    using file = memfd_create('cut', 0)
+    net.sendmsg(left, {
+      buffers: [bytes('0123456789')],
+      control: [{ type: 'rights', fds: [file, file, file] }],
+    })
+    const { size, flags, control } = net.recvmsg(right, { buffers: [new Uint8Array(4)], controlSizeMax: 24 })
+    expect([size, flags & MSG_TRUNC, flags & MSG_CTRUNC]).toEqual([4, MSG_TRUNC, MSG_CTRUNC])
+    for (const message of control) if (message.type === 'rights') for (const fd of message.fds) fd.close()
+  })
+
+  test('sendmmsg() and recvmmsg() move several datagrams by one call, with their addresses', () => {
+    using from = net.socket(AF_INET, SOCK_DGRAM, 0)
+    using to = net.socket(AF_INET, SOCK_DGRAM, 0)
+    for (const socket of [from, to]) net.bind(socket, { family: AF_INET, address: '127.0.0.1', port: 0 })
+    const [sender, address] = [net.getsockname(from), net.getsockname(to)]
+    if (sender === null || address === null) throw new TypeError('no address')
+    const words = ['one', 'three', '']
+    expect(
+      net.sendmmsg(
+        from,
+        words.map((word) => ({ buffers: [bytes(word)], address })),
+      ),
+    ).toEqual([3, 5, 0])
+    const buffers = Array.from({ length: 5 }, () => new Uint8Array(8))
+    const got = net.recvmmsg(
+      to,
+      buffers.map((buffer) => ({ buffers: [buffer] })),
+      MSG_DONTWAIT,
+    )
+    expect(got.map(({ size, address: peer }) => [size, peer])).toEqual(
+      [3, 5, 0].map((size) => [size, sender]),
+    )
+    expect(Buffer.from(buffers[1] ?? []).toString()).toBe('three\0\0\0')
+    expect(net.sendmmsg(from, [])).toEqual([])
+    expect(codeOf(() => net.recvmmsg(to, [{ buffers: [] }], MSG_DONTWAIT))).toBe('EAGAIN')
+  })
 })

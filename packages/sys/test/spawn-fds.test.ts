@@ -115,7 +115,7 @@ describe('spawn() with any map of numbers', () => {
       fc.constant('pipe' as const),
       fc.oneof(fc.constant('null' as const), fc.constant('inherit' as const), source),
     )
-    const before = ownFds()
+    const before = new Set(ownFds())
     await fc.assert(
       fc.asyncProperty(fc.dictionary(target.map(String), source, { maxKeys: 8 }), stdio, async (map, io) => {
         const fds = Object.fromEntries(Object.entries(map).map(([number, fd]) => [Number(number), fd]))
@@ -141,16 +141,17 @@ describe('spawn() with any map of numbers', () => {
       }),
       { numRuns: 120 },
     )
-    expect(ownFds()).toEqual(before)
+    // The engine may close meanwhile what it had from the tests before.
+    expect(ownFds().filter((number) => !before.has(number))).toEqual([])
   })
 })
 
 test('spawn() names fcntl or dup3 when a source is not open', () => {
   expect(() => spawn({ file: '/bin/true', env: {}, fds: { 7: 900 } })).toThrow(
-    /^spawn \/bin\/true: dup3: EBADF/,
+    /^spawn \/bin\/true: dup3\(\d+, \d+, 0\): EBADF/,
   )
   expect(() => spawn({ file: '/bin/true', env: {}, fds: { 7: 900, 900: 1 } })).toThrow(
-    /^spawn \/bin\/true: fcntl: EBADF/,
+    /^spawn \/bin\/true: fcntl\(\d+, F_DUPFD, \d+\): EBADF/,
   )
 })
 

@@ -2,12 +2,15 @@
 import { readFileSync, readlinkSync, realpathSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import * as c from '../src/constants.ts'
 import { AT_FDCWD, RLIMIT_CORE, RLIMIT_NOFILE, SIGKILL, SIGTERM } from '../src/constants.ts'
 import { type OwnedFd, traceFds } from '../src/fd.ts'
 import { openat } from '../src/fs.ts'
+import { ioprio_get } from '../src/limits.ts'
 import { getsid, getuid } from '../src/process.ts'
 import { syscall } from '../src/raw.ts'
 import { reactor } from '../src/reactor.ts'
+import { sched_getscheduler } from '../src/scheduler.ts'
 import { spawn, type SpawnOptions } from '../src/spawn.ts'
 import { output, readAll, run, shell } from './child-output.ts'
 import { runScript, scriptResult } from './child-script.ts'
@@ -70,6 +73,23 @@ describe('spawn() sets', () => {
     expect(await shell('ulimit -Sn; ulimit -Hn; ulimit -Sc; ulimit -Hc', { rlimits })).toBe(
       '33\n44\n0\nunlimited\n',
     )
+  })
+
+  test('a disk priority and a policy of the scheduler', async () => {
+    const ioPriority = { class: c.IOPRIO_CLASS_BE, level: 6 }
+    const scheduling = { policy: c.SCHED_BATCH, priority: 0 }
+    using child = spawn({ file: '/bin/sleep', args: ['9'], env: {}, ioPriority, scheduling })
+    expect(ioprio_get(c.IOPRIO_WHO_PROCESS, child.pid)).toEqual(ioPriority)
+    expect(sched_getscheduler(child.pid)).toBe(c.SCHED_BATCH)
+    child.kill(SIGKILL)
+    await child.wait()
+    for (const bad of [
+      { ioPriority: { class: 2, level: 8 } },
+      { scheduling: { policy: c.SCHED_FIFO, priority: 100 } },
+    ])
+      expect(() => spawn({ file: '/bin/true', env: {}, ...bad })).toThrow(RangeError)
+    const wrong = { scheduling: { policy: c.SCHED_BATCH, priority: 5 } }
+    expect(() => spawn({ file: '/bin/true', env: {}, ...wrong })).toThrow('sched_setscheduler')
   })
 
   test('a limit of descriptors that is lower than the numbers in use here', async () => {
@@ -185,10 +205,10 @@ describe('spawn() as another user', () => {
       process.stdout.write(JSON.stringify(messages))`
     const wrapper = isRoot ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] : []
     expect(scriptResult(code, { wrapper })).toEqual([
-      'spawn /bin/true: setresuid: EPERM: Operation not permitted',
-      'spawn /bin/true: setresgid: EPERM: Operation not permitted',
-      'spawn /bin/true: setgroups: EPERM: Operation not permitted',
-      'spawn /bin/true: setpriority: EACCES: Permission denied',
+      'spawn /bin/true: setresuid(1, 1, 1): EPERM: Operation not permitted',
+      'spawn /bin/true: setresgid(1, 1, 1): EPERM: Operation not permitted',
+      'spawn /bin/true: setgroups(0, ""): EPERM: Operation not permitted',
+      'spawn /bin/true: setpriority(0, 0, -5): EACCES: Permission denied',
     ])
   })
 })
@@ -207,7 +227,7 @@ describe('spawn() refuses before any call', () => {
     ['oomScoreAdj below −1000', { oomScoreAdj: -1001 }],
     ['a negative limit', { rlimits: [{ resource: RLIMIT_NOFILE, soft: -1, hard: 1 }] }],
     ['a fractional limit', { rlimits: [{ resource: RLIMIT_NOFILE, soft: 1.5, hard: 2 }] }],
-    ['a user namespace', { namespaces: 0x1000_0000 }],
+    ['a flag that is no namespace', { namespaces: 0x0000_0100 }],
     ['fds of stdio', { fds: { 2: 1 } }],
     ['a negative descriptor', { fds: { 3: -1 } }],
     ['a bad descriptor after a pipe was made', { stdio: ['pipe', 'pipe', -1] }],

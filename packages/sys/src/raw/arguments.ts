@@ -53,3 +53,33 @@ export function bytes(buffer: Uint8Array, name = 'buffer'): Uint8Array {
   if (!(buffer instanceof Uint8Array)) throw new TypeError(`${name} must be a Uint8Array`)
   return buffer
 }
+
+/** {@link cString}, or a null pointer for null. */
+export function optionalCString(text: string | null, name: string): Uint8Array | null {
+  return text === null ? null : cString(text, name)
+}
+
+/**
+ * `value`, if it is a safe integer of 0 or more: counts and sizes of memory.
+ *
+ * @throws RangeError otherwise
+ */
+export function size(value: number, name: string): number {
+  if (!Number.isSafeInteger(value) || value < 0) throw new RangeError(`${name} must be a size: ${value}`)
+  return value
+}
+
+/**
+ * `value`, if it is an integer of 64 bits, signed or not, as a bigint: masks, ids, addresses.
+ *
+ * @throws RangeError otherwise
+ */
+export function u64(value: number | bigint, name: string): bigint {
+  if (typeof value !== 'bigint' && !Number.isSafeInteger(value)) {
+    throw new RangeError(`${name} must be a 64-bit integer: ${String(value)}`)
+  }
+  const wide = BigInt(value)
+  if (wide < -(2n ** 63n) || wide >= 2n ** 64n)
+    throw new RangeError(`${name} must be a 64-bit integer: ${wide}`)
+  return BigInt.asUintN(64, wide)
+}

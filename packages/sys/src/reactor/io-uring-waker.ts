@@ -1,20 +1,31 @@
-// A one-shot IORING_OP_POLL_ADD on the epoll descriptor, armed again after each wake-up.
-import { EFD_CLOEXEC, EFD_NONBLOCK, EPOLLIN } from '../generated/constants/event.ts'
+// Two linked one-shot operations, armed again after each wake-up: IORING_OP_POLL_ADD on the epoll descriptor, and
+// IORING_OP_SEND of a byte into one end of a pair of sockets. The other end belongs to the engine, whose loop reads it
+// and calls back: of the descriptors that it can wait for, sockets are the cheapest.
+import { EPOLLIN } from '../generated/constants/event.ts'
 import { MAP_POPULATE, MAP_SHARED } from '../generated/constants/memory.ts'
+import { AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM } from '../generated/constants/socket.ts'
+import {
+  IORING_FEAT_CQE_SKIP,
+  IORING_FEAT_SINGLE_MMAP,
+  IORING_OFF_SQES,
+  IORING_OP_POLL_ADD,
+  IORING_OP_SEND,
+  IOSQE_CQE_SKIP_SUCCESS,
+  IOSQE_IO_LINK,
+} from '../generated/constants/uring.ts'
 import { check, isError } from '../errno.ts'
 import { OwnedFd } from '../fd.ts'
 import { type Mapping, mmap } from '../memory.ts'
-import { bind } from '../raw.ts'
+import { addressOf, bind } from '../raw.ts'
 import type { Waker } from './waker.ts'
 
 const raw = {
   setup: bind('io_uring_setup', 'int', 'ptr'),
   enter: bind('io_uring_enter', 'int', 'int', 'int', 'int', 'ptr', 'int'),
-  register: bind('io_uring_register', 'int', 'int', 'ptr', 'int'),
-  eventfd2: bind('eventfd2', 'int', 'int'),
+  socketpair: bind('socketpair', 'int', 'int', 'int', 'ptr'),
 }
 
-/** One poll is in flight at a time; the kernel's smallest useful ring. */
+/** The poll and the send: each arming fills the ring, so that its entries never change. */
 const ringEntries = 2
 
 // struct io_uring_params (linux/io_uring.h), as indices of a Uint32Array.
@@ -24,38 +35,40 @@ const param = {
   cqEntries: 1,
   features: 5,
   sqTail: 11,
-  sqMask: 12,
   sqArray: 16,
   cqHead: 20,
   cqTail: 21,
   cqes: 25,
 } as const
 
-const IORING_OP_POLL_ADD = 6
-const IORING_REGISTER_EVENTFD = 4
-const IORING_FEAT_SINGLE_MMAP = 1
-const IORING_OFF_SQES = 0x1000_0000
 const sqeSizeBytes = 64
 const cqeSizeBytes = 16
 
-/** What is used of the eventfd's stream reader. */
-interface EventReader {
-  read(): Promise<{ done: boolean }>
-  cancel(): Promise<void>
+/** What the send sends: its value says nothing. Its address is stored in the ring. */
+const byte = new Uint8Array(new ArrayBuffer(1))
+
+/** What is used of the engine's socket. */
+interface EngineSocket {
+  ref(): void
+  unref(): void
+  terminate(): void
 }
 
-/** {@link Waker} by io_uring. Since: Linux 5.4 (one mapping for both rings). */
+/** {@link Waker} by io_uring. Since: Linux 5.17 (successes that post no completion). */
 export class IoUringWaker implements Waker {
   readonly kind = 'io_uring'
   readonly #epollFd: number
   readonly #onWake: () => void
   readonly #ring: OwnedFd
-  readonly #eventFd: OwnedFd
+  /** The end that the kernel sends into. */
+  readonly #sender: OwnedFd
   readonly #rings: Mapping
   readonly #sqes: Mapping
   readonly #ringWords: Int32Array
   readonly #params: Uint32Array
-  #reader: EventReader | undefined
+  #socket: EngineSocket | undefined
+  #started = false
+  #disposed = false
   #armed = false
 
   /** Opens one, or returns −errno (or 0 for a kernel that is too old) when it cannot be had. */
@@ -64,7 +77,8 @@ export class IoUringWaker implements Waker {
     const result = raw.setup(ringEntries, params)
     if (isError(result)) return result
     const ring = new OwnedFd(result)
-    if (((params[param.features] ?? 0) & IORING_FEAT_SINGLE_MMAP) === 0) {
+    const needed = IORING_FEAT_SINGLE_MMAP | IORING_FEAT_CQE_SKIP
+    if (((params[param.features] ?? 0) & needed) !== needed) {
       ring.close()
       return 0
     }
@@ -83,64 +97,85 @@ export class IoUringWaker implements Waker {
     const sqesSize = this.#param('sqEntries') * sqeSizeBytes
     this.#sqes = mmap({ lengthBytes: sqesSize, flags, fd: ring, offsetBytes: IORING_OFF_SQES })
     this.#ringWords = new Int32Array(this.#rings.bytes.buffer, 0, this.#rings.bytes.length >> 2)
-    this.#eventFd = new OwnedFd(check(raw.eventfd2(0, EFD_NONBLOCK | EFD_CLOEXEC), 'eventfd2'))
-    const eventFd = Int32Array.of(this.#eventFd.fd)
-    check(raw.register(ring.fd, IORING_REGISTER_EVENTFD, eventFd, 1), 'io_uring_register')
+    const pair = new Int32Array(new ArrayBuffer(8))
+    const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
+    check(raw.socketpair(AF_UNIX, type, 0, pair), 'socketpair')
+    const [receiver, sender] = pair as unknown as [number, number]
+    this.#sender = new OwnedFd(sender)
+    this.#prepare()
+    // From here on `receiver` is the engine's, which closes it with the socket.
+    const options: Bun.FdSocketOptions = {
+      fd: receiver,
+      socket: { open: (socket) => this.#opened(socket), data: () => this.#woken() },
+    }
+    // Bun's types describe these options and give connect no overload that takes them.
+    void Bun.connect(options as unknown as Bun.UnixSocketOptions)
   }
 
   start(): void {
-    if (this.#reader !== undefined) return
-    const reader = Bun.file(this.#eventFd.fd).stream().getReader()
-    this.#reader = reader
+    if (this.#started) return
+    this.#started = true
+    this.#socket?.ref()
     this.#arm()
-    void this.#pump(reader)
   }
 
   stop(): void {
-    const reader = this.#reader
-    this.#reader = undefined
-    // The poll stays armed: what it reports meanwhile is read from the eventfd after the next start.
-    void reader?.cancel()
+    this.#started = false
+    // The poll stays armed: what it tells meanwhile is read and forgotten, as the next start asks again.
+    this.#socket?.unref()
   }
 
   [Symbol.dispose](): void {
-    this.stop()
+    this.#started = false
+    this.#disposed = true
+    this.#socket?.terminate()
     this.#ring.close()
-    this.#eventFd.close()
+    this.#sender.close()
     this.#rings[Symbol.dispose]()
     this.#sqes[Symbol.dispose]()
   }
 
-  async #pump(reader: EventReader): Promise<void> {
-    for (;;) {
-      const { done } = await reader.read()
-      if (done || this.#reader !== reader) return
-      this.#consumeCompletions()
-      this.#onWake()
-      // The callbacks may have stopped or restarted the waker.
-      if (this.#reader === reader) this.#arm()
-    }
+  #opened(socket: EngineSocket): void {
+    this.#socket = socket
+    if (this.#disposed) socket.terminate()
+    else if (!this.#started) socket.unref()
   }
 
-  #consumeCompletions(): void {
+  #woken(): void {
+    if (this.#disposed) return
+    this.#armed = false
+    // Only failures are told here, and what they mean is found again by the next poll.
     const tail = Atomics.load(this.#ringWords, this.#param('cqTail') >> 2)
-    if (tail !== Atomics.load(this.#ringWords, this.#param('cqHead') >> 2)) this.#armed = false
     Atomics.store(this.#ringWords, this.#param('cqHead') >> 2, tail)
+    if (!this.#started) return
+    this.#onWake()
+    // The callbacks may have stopped or disposed the waker.
+    if (this.#started) this.#arm()
+  }
+
+  /** The two entries of the ring, as every arming submits them. */
+  #prepare(): void {
+    const entries = new DataView(this.#sqes.bytes.buffer, 0, ringEntries * sqeSizeBytes)
+    // struct io_uring_sqe (linux/io_uring.h): opcode, flags, …, fd, …, addr, len, poll32_events.
+    entries.setUint8(0, IORING_OP_POLL_ADD)
+    entries.setUint8(1, IOSQE_IO_LINK | IOSQE_CQE_SKIP_SUCCESS)
+    entries.setInt32(4, this.#epollFd, true)
+    entries.setUint32(28, EPOLLIN, true)
+    entries.setUint8(sqeSizeBytes, IORING_OP_SEND)
+    entries.setUint8(sqeSizeBytes + 1, IOSQE_CQE_SKIP_SUCCESS)
+    entries.setInt32(sqeSizeBytes + 4, this.#sender.fd, true)
+    entries.setBigUint64(sqeSizeBytes + 16, BigInt(addressOf(byte)), true)
+    entries.setUint32(sqeSizeBytes + 24, byte.length, true)
+    for (let index = 0; index < ringEntries; index++) {
+      this.#ringWords[(this.#param('sqArray') >> 2) + index] = index
+    }
   }
 
   #arm(): void {
     if (this.#armed) return
     const tailWord = this.#param('sqTail') >> 2
-    const tail = Atomics.load(this.#ringWords, tailWord)
-    const index = tail & (this.#ringWords[this.#param('sqMask') >> 2] ?? 0)
-    const sqe = new DataView(this.#sqes.bytes.buffer, index * sqeSizeBytes, sqeSizeBytes)
-    for (let word = 0; word < sqeSizeBytes; word += 8) sqe.setBigUint64(word, 0n, true)
-    sqe.setUint8(0, IORING_OP_POLL_ADD)
-    sqe.setInt32(4, this.#epollFd, true)
-    sqe.setUint32(28, EPOLLIN, true) // poll32_events
-    this.#ringWords[(this.#param('sqArray') >> 2) + index] = index
-    Atomics.store(this.#ringWords, tailWord, tail + 1)
-    check(raw.enter(this.#ring.fd, 1, 0, 0, null, 0), 'io_uring_enter')
+    Atomics.store(this.#ringWords, tailWord, Atomics.load(this.#ringWords, tailWord) + ringEntries)
+    check(raw.enter(this.#ring.fd, ringEntries, 0, 0, null, 0), 'io_uring_enter')
     this.#armed = true
   }
 

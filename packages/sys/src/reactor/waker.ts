@@ -1,7 +1,7 @@
 // What wakes JavaScript when an epoll instance has events. The engine's own loop cannot wait for foreign
-// descriptors, so either io_uring polls the epoll descriptor and signals an eventfd that `Bun.file().stream()`
-// reads (p50 44 µs), or a worker thread blocks in epoll_pwait and posts a message (33 µs, but a thread and its
-// heap: megabytes). io_uring is refused by the default seccomp profiles of container runtimes.
+// descriptors, so either io_uring polls the epoll descriptor and sends a byte to a socket of the engine's, or a worker
+// thread blocks in epoll_pwait and posts a message. Both take about as long (`npm run bench -- --only reactor`), but the
+// thread has a heap: megabytes. io_uring is refused by the default seccomp profiles of container runtimes.
 import { isError } from '../errno.ts'
 import { IoUringWaker } from './io-uring-waker.ts'
 import { WorkerWaker } from './worker-waker.ts'

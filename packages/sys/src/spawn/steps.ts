@@ -7,13 +7,27 @@ import {
   O_RDWR,
   O_WRONLY,
 } from '../generated/constants/file.ts'
-import { PRIO_PROCESS, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG } from '../generated/constants/process.ts'
+import {
+  IOPRIO_WHO_PROCESS,
+  PRIO_PROCESS,
+  PR_SET_NO_NEW_PRIVS,
+  PR_SET_PDEATHSIG,
+} from '../generated/constants/process.ts'
 import { SIGPIPE, SIGXFSZ, SIG_SETMASK } from '../generated/constants/signal.ts'
 import { TIOCSCTTY } from '../generated/constants/terminal.ts'
-import { fdNumber } from '../fd.ts'
+import { type AsFd, fdNumber } from '../fd.ts'
+import { ioPriorityNumber } from '../limits/io-priority.ts'
 import { Program, type Step, vector } from '../program.ts'
 import { u32 } from '../raw/arguments.ts'
 import type { Rlimit, SpawnOptions } from '../spawn.ts'
+import {
+  addBoundingSet,
+  addCapabilities,
+  addIdMaps,
+  addLandlock,
+  addSeccomp,
+  addSecurebits,
+} from './confine.ts'
 
 /** The largest signal number on Linux (`_NSIG`). */
 const SIGNAL_MAX = 64
@@ -24,22 +38,28 @@ export type ChildFd = number | 'null'
 /**
  * The program that turns a fresh child into what `options` ask for and executes `file`.
  *
- * The order matters: what needs privileges comes before they are given up, the working directory and the cgroup
- * are reached as the parent, no_new_privs and the parent-death signal come last (a change of user clears it).
+ * The order matters: what needs privileges, the caller's own steps too, comes before they are given up, the working
+ * directory and the cgroup are reached as the parent, no_new_privs and the parent-death signal come late (a change of
+ * user clears it), the seccomp filter last.
  *
  * @param legacyClone - the child comes from clone(2), which cannot clear signal handlers or enter a cgroup
+ * @param atBegin - adds steps that come before all others, with all signals blocked
  */
 export function childProgram(
   file: string,
   options: SpawnOptions,
   fds: ReadonlyMap<number, ChildFd>,
   legacyClone: boolean,
+  atBegin?: (program: Program) => void,
 ): Program {
   const program = new Program()
+  atBegin?.(program)
   addSignals(program, legacyClone)
+  addIdMaps(program, options)
   if (legacyClone && options.cgroup !== undefined) addCgroup(program, fdNumber(options.cgroup))
   addPriorities(program, options)
   addSession(program, options)
+  const ruleset = options.landlock === undefined ? undefined : moveAway(program, options.landlock, fds)
   addFds(program, fds)
   // After the descriptors are in place: a low RLIMIT_NOFILE would forbid the numbers in between.
   for (const limit of options.rlimits ?? []) {
@@ -50,8 +70,14 @@ export function childProgram(
   }
   if (options.cwd !== undefined) program.call('chdir', options.cwd)
   if (options.umask !== undefined) program.call('umask', u32(options.umask, 'umask'))
+  options.setup?.(program)
+  addSecurebits(program, options)
+  addBoundingSet(program, options)
   addCredentials(program, options)
+  addCapabilities(program, options)
   addCloseOnExec(program, fds)
+  if (ruleset !== undefined) addLandlock(program, ruleset)
+  addSeccomp(program, options)
   const argv = vector([options.argv0 ?? file, ...(options.args ?? [])])
   const env = Object.entries(options.env).map(([name, value]) => `${name}=${value}`)
   program.call('execve', file, argv, vector(env))
@@ -85,6 +111,14 @@ function addCgroup(program: Program, cgroup: number): void {
 function addPriorities(program: Program, options: SpawnOptions): void {
   if (options.nice !== undefined) {
     program.call('setpriority', PRIO_PROCESS, 0, between(options.nice, -20, 19, 'nice'))
+  }
+  if (options.ioPriority !== undefined) {
+    program.call('ioprio_set', IOPRIO_WHO_PROCESS, 0, ioPriorityNumber(options.ioPriority))
+  }
+  if (options.scheduling !== undefined) {
+    const { policy, priority } = options.scheduling
+    const parameter = new Uint8Array(Int32Array.of(between(priority, 0, 99, 'priority')).buffer)
+    program.call('sched_setscheduler', 0, u32(policy, 'policy'), parameter)
   }
   if (options.oomScoreAdj !== undefined) {
     const text = new TextEncoder().encode(String(between(options.oomScoreAdj, -1000, 1000, 'oomScoreAdj')))
@@ -149,6 +183,11 @@ function addFds(program: Program, fds: ReadonlyMap<number, ChildFd>): void {
     if (source === target) program.call('fcntl', target, F_SETFD, 0).tolerate('EBADF')
     else program.call('dup3', source, target, 0)
   }
+}
+
+/** A duplicate of a descriptor of ours at a number that {@link addFds} does not overwrite. */
+function moveAway(program: Program, fd: AsFd, fds: ReadonlyMap<number, ChildFd>): Step {
+  return program.call('fcntl', fdNumber(fd), F_DUPFD, Math.max(-1, ...fds.keys()) + 1)
 }
 
 /** Everything that the caller did not ask for is closed at exec, whoever opened it. Since: Linux 5.11. */
