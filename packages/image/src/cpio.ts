@@ -7,16 +7,19 @@
  *
  * @see https://docs.kernel.org/driver-api/early-userspace/buffer-format.html
  */
-import { coalesce } from './cpio/coalesce.ts'
 import { checkLimits, cpioSegment } from './cpio/writer.ts'
 import { readArchives } from './cpio/reader.ts'
 import type { CpioEntry } from './cpio/reader.ts'
-import type { FileContent } from './file-source.ts'
+import type { FileContent } from './stream/content.ts'
+import { coalesce } from './stream/coalesce.ts'
+import { counted } from './stream/progress.ts'
+import type { PassOptions } from './stream/progress.ts'
 import { FileTree } from './tree.ts'
 import type { TreeNode } from './tree.ts'
 
 export { CpioError } from './cpio/error.ts'
 export type { CpioEntry } from './cpio/reader.ts'
+export type { PassOptions } from './stream/progress.ts'
 
 /** CPU microcode that the kernel applies before it does anything else. */
 export interface Microcode {
@@ -27,7 +30,7 @@ export interface Microcode {
 }
 
 /** How an archive is written. */
-export interface CpioOptions {
+export interface CpioOptions extends PassOptions {
   /** Written as a segment of its own before the rest, as the kernel requires. */
   readonly microcode?: Microcode
   /**
@@ -35,8 +38,8 @@ export interface CpioOptions {
    * segment at multiples of 4) to 1 MiB. Default 512, as GNU cpio does.
    */
   readonly alignmentBytes?: number
-  /** Ends the writing: the iteration rejects with the signal's reason. */
-  readonly signal?: AbortSignal
+  /** What is done with extended attributes, which newc cannot hold. Default: `refuse`, a TypeError. */
+  readonly xattrs?: 'refuse' | 'drop'
 }
 
 const defaultAlignmentBytes = 512
@@ -49,8 +52,8 @@ const defaultAlignmentBytes = 512
  * sources are opened while iterating.
  *
  * @throws TypeError or RangeError at the call for wrong options, or for what newc cannot hold: a file of 4 GiB or
- *   more, a time after 2106. While iterating: an Error naming the path when a source gives more or fewer bytes
- *   than it promised.
+ *   more, a time after 2106, extended attributes. While iterating: an Error naming the path when a source gives
+ *   more or fewer bytes than it promised.
  * @see https://docs.kernel.org/driver-api/early-userspace/buffer-format.html
  *
  * @example
@@ -71,9 +74,9 @@ export function writeCpio(
   if (!(tree instanceof FileTree)) throw new TypeError('writeCpio(tree): tree must be a FileTree')
   const alignmentBytes = checkAlignment(options.alignmentBytes)
   const nodes = [...tree]
-  checkLimits(nodes)
+  checkLimits(nodes, options.xattrs === 'drop')
   const first = options.microcode ? [microcodeNodes(options.microcode)] : []
-  return coalesce(segments([...first, nodes], alignmentBytes, options.signal))
+  return counted(coalesce(segments([...first, nodes], alignmentBytes, options.signal)), options.onProgress)
 }
 
 /**
@@ -96,7 +99,10 @@ export function writeMicrocode(
   options: Omit<CpioOptions, 'microcode'> = {},
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const alignmentBytes = checkAlignment(options.alignmentBytes)
-  return coalesce(segments([microcodeNodes(microcode)], alignmentBytes, options.signal))
+  return counted(
+    coalesce(segments([microcodeNodes(microcode)], alignmentBytes, options.signal)),
+    options.onProgress,
+  )
 }
 
 /**
@@ -146,7 +152,7 @@ function microcodeNodes(microcode: Microcode): TreeNode[] {
     tree.add({ path: `${folder}/GenuineIntel.bin`, type: 'file', content: microcode.intel })
   if (tree.size === 0) throw new TypeError('microcode: give intel, amd or both')
   const nodes = [...tree]
-  checkLimits(nodes)
+  checkLimits(nodes, false)
   return nodes
 }
 

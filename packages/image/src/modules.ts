@@ -10,8 +10,10 @@ import type { DecompressModule, ModuleCompression } from './modules/modinfo.ts'
 import { Resolution } from './modules/resolution.ts'
 import { readTables } from './modules/tables.ts'
 import type { ModuleTables } from './modules/tables.ts'
+import { writeTables } from './modules/write-tables.ts'
 
 export { ModuleNotFoundError } from './modules/not-found.ts'
+export { requestedModules } from './modules/request.ts'
 export type { DecompressModule, ModuleCompression } from './modules/modinfo.ts'
 
 /** What {@link moduleClosure} is to find. */
@@ -150,6 +152,29 @@ export async function moduleClosure(options: ModuleClosureOptions): Promise<Modu
     firmware: firmware.sorted(),
     index: indexOf(release, modules, tables, resolution),
   }
+}
+
+/**
+ * Does what depmod(8) does, for the modules of a package: writes modules.dep, modules.alias, modules.softdep and
+ * modules.weakdep, so that {@link moduleClosure} need not read every module again. Not the
+ * `.bin` files beside them, which modprobe reads. Tables that are there stay.
+ *
+ * Blocks: no (awaited).
+ *
+ * @param modulesFolder - `…/lib/modules/RELEASE`
+ * @throws Error when the folder is missing, or a module is damaged
+ *
+ * @example
+ * ```ts no-run
+ * import { depmod } from '@pkg/image/modules'
+ *
+ * await depmod('unpacked/lib/modules/6.1.0-37-cloud-amd64')
+ * ```
+ */
+export async function depmod(modulesFolder: string): Promise<void> {
+  const folder = resolve(modulesFolder)
+  if ((await stat(join(folder, 'modules.dep')).catch(() => undefined)) !== undefined) return
+  await writeTables(folder, await readTables(folder, undefined))
 }
 
 function resolveWanted(tables: ModuleTables, options: ModuleClosureOptions, folder: string): Resolution {

@@ -2,7 +2,11 @@
  * The contents of an image before it has a format: nodes by absolute path, validated when they are added, and
  * walked in an order that depends on nothing but the paths, so that equal trees give equal bytes.
  */
-import type { FileContent } from './file-source.ts'
+import type { FileContent } from './stream/content.ts'
+import { completeXattrs } from './tree/xattrs.ts'
+import type { Xattrs } from './tree/xattrs.ts'
+
+export type { Xattrs } from './tree/xattrs.ts'
 
 /** What every node but a hard link has. */
 export interface NodeAttributes {
@@ -14,6 +18,8 @@ export interface NodeAttributes {
   readonly gid: number
   /** Time of last change in whole seconds since 1970. */
   readonly mtimeSeconds: number
+  /** Extended attributes, at least one; absent without. */
+  readonly xattrs?: Xattrs
 }
 
 /** A regular file. */
@@ -116,8 +122,8 @@ export class FileTree implements Iterable<TreeNode> {
    * Adds a node.
    *
    * @throws TypeError for a path that is relative, is there already, has `.`, `..` or empty parts, or lies below
-   *   something that is no directory; for a hard link to nothing or to a directory; for content of a wrong type.
-   *   RangeError for numbers out of range.
+   *   something that is no directory; for a hard link to nothing or to a directory; for content or extended
+   *   attributes of a wrong type. RangeError for numbers out of range.
    */
   add(node: NewNode): this {
     checkPath(node.path)
@@ -233,6 +239,7 @@ function completeNode(node: Exclude<NewNode, HardLinkNode>): Exclude<TreeNode, H
     uid: integer(path, 'uid', node.uid ?? 0, 0xffff_fffe),
     gid: integer(path, 'gid', node.gid ?? 0, 0xffff_fffe),
     mtimeSeconds: integer(path, 'mtimeSeconds', node.mtimeSeconds ?? 0, Number.MAX_SAFE_INTEGER),
+    ...completeXattrs(path, node.xattrs),
   }
   switch (node.type) {
     case 'file':

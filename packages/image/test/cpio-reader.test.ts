@@ -1,13 +1,12 @@
 import { linkSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as fc from 'fast-check'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { CpioError, readCpio, writeCpio } from '../src/cpio.ts'
 import { FileTree } from '../src/tree.ts'
 import { collect, run, runOk, temporaryFolder } from './run.ts'
 
 // Each test starts many other programs, on machines that may be busy.
-vi.setConfig({ testTimeout: 30_000 })
 
 const text = (content: string): Uint8Array => new TextEncoder().encode(content)
 

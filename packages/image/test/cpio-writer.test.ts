@@ -187,7 +187,7 @@ describe('writeCpio() of streams', () => {
     let seenSignal: AbortSignal | undefined
     const hanging: FileSource = {
       sizeBytes: 1,
-      open: (signal) => {
+      open: ({ signal } = {}) => {
         seenSignal = signal
         return { [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => undefined) }) }
       },

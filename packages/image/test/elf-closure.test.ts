@@ -10,14 +10,13 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { MissingLibraryError, elfClosure } from '../src/elf-closure.ts'
 import type { ClosureEntry, ElfClosureOptions } from '../src/elf-closure.ts'
 import { parseElf } from '../src/elf.ts'
 import { run, runOk, temporaryFolder } from './run.ts'
 
 // Each test starts many other programs, on machines that may be busy.
-vi.setConfig({ testTimeout: 30_000 })
 
 /** One line an entry. */
 const lines = (entries: ClosureEntry[]): string[] =>

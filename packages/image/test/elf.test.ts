@@ -1,13 +1,12 @@
 import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as fc from 'fast-check'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { ElfError, elfSection, parseElf, staticElfAddresses, writeStaticElf } from '../src/elf.ts'
 import type { ElfMachine, StaticElfSegment } from '../src/elf.ts'
 import { run, runOk, temporaryFolder } from './run.ts'
 
 // Each test starts many other programs, on machines that may be busy.
-vi.setConfig({ testTimeout: 30_000 })
 
 const sampleProgram = '/bin/sh'
 

@@ -2,8 +2,8 @@ import { readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { gunzipSync, zstdDecompressSync } from 'node:zlib'
 import * as fc from 'fast-check'
-import { describe, expect, test, vi } from 'vitest'
-import { ModuleNotFoundError, moduleClosure } from '../src/modules.ts'
+import { describe, expect, test } from 'vitest'
+import { depmod, ModuleNotFoundError, moduleClosure, requestedModules } from '../src/modules.ts'
 import type { DecompressModule, ModuleClosure, ModuleClosureOptions } from '../src/modules.ts'
 import { fnmatch } from '../src/modules/fnmatch.ts'
 import {
@@ -17,7 +17,6 @@ import {
 import { run, runOk, temporaryFolder } from './run.ts'
 
 // Each test starts many other programs, on machines that may be busy.
-vi.setConfig({ testTimeout: 30_000 })
 
 const namesOf = (closure: ModuleClosure): string[] => closure.modules.map(({ name }) => name)
 
@@ -107,6 +106,24 @@ describe('moduleClosure()', () => {
     const after = await moduleClosure({ modulesFolder: packaged, wanted: ['*'] })
     expect(after).toEqual(before)
     expect(namesOf(before).toSorted()).toEqual([...moduleNames].toSorted())
+  })
+
+  test("depmod() writes what kmod's depmod writes, and leaves tables alone that are there", async () => {
+    const [ours, theirs] = [packagedModules(), packagedModules()]
+    const before = await moduleClosure({ modulesFolder: ours, wanted: ['*'] })
+    await depmod(ours)
+    runDepmod(theirs)
+    const lines = (folder: string, name: string): string[] =>
+      readFileSync(join(folder, name), 'utf8')
+        .split('\n')
+        .filter((line) => !line.startsWith('#'))
+    for (const name of ['modules.dep', 'modules.alias', 'modules.softdep']) {
+      expect([name, lines(ours, name).toSorted()]).toEqual([name, lines(theirs, name).toSorted()])
+    }
+    expect(await moduleClosure({ modulesFolder: ours, wanted: ['*'] })).toEqual(before)
+    writeFileSync(join(ours, 'modules.dep'), '')
+    await depmod(ours)
+    expect(readFileSync(join(ours, 'modules.dep'), 'utf8')).toBe('')
   })
 
   test('lists firmware with the modules that ask for it, built-in ones too', async () => {
@@ -301,4 +318,25 @@ test('fnmatch() matches as the shell does', () => {
     }),
     { numRuns: 20 },
   )
+})
+
+test('requestedModules() finds what a kernel asks for by name and by alias, as modprobe takes `-` and `_` as one', () => {
+  const entry = (path: string) => ({ path, dependencies: [], softPre: [], softPost: [] })
+  const index = {
+    release: '6.1.0',
+    modules: { ext4: entry('/ext4.ko'), dm_crypt: entry('/dm-crypt.ko'), raid456: entry('/raid456.ko') },
+    aliases: [
+      ['fs-ext[34]', 'ext4'],
+      ['block-major-9-*', 'raid456'],
+      ['md-level-5', 'raid456'],
+      ['md-level-5', 'dm_crypt'],
+    ],
+    builtin: ['loop'],
+  } as const
+  expect(requestedModules(index, 'dm-crypt')).toEqual(['dm_crypt'])
+  expect(requestedModules(index, 'fs-ext3')).toEqual(['ext4'])
+  expect(requestedModules(index, 'block-major-9-127')).toEqual(['raid456'])
+  expect(requestedModules(index, 'md-level-5')).toEqual(['raid456', 'dm_crypt'])
+  for (const nothing of ['fs-ext2', 'loop', 'toString', ''])
+    expect(requestedModules(index, nothing)).toEqual([])
 })

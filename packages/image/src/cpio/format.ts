@@ -1,4 +1,5 @@
 /** The newc header: six characters of magic, then thirteen numbers of eight hexadecimal digits. */
+import type { typeBits } from '../tree/mode.ts'
 
 /** Bytes of a header. @see https://docs.kernel.org/driver-api/early-userspace/buffer-format.html */
 export const headerBytes = 110
@@ -8,20 +9,6 @@ export const trailerName = 'TRAILER!!!'
 
 /** The most that a name may have with its NUL: PATH_MAX (linux/limits.h); the kernel skips entries with more. */
 export const nameBytesMax = 4096
-
-/** Type bits of a mode (linux/stat.h). */
-export const typeMask = 0o170000
-
-/** Type bits by this package's names. */
-export const typeBits = {
-  fifo: 0o010000,
-  char: 0o020000,
-  directory: 0o040000,
-  block: 0o060000,
-  file: 0o100000,
-  symlink: 0o120000,
-  socket: 0o140000,
-} as const
 
 /** A kind of file that an archive can hold. */
 export type CpioType = keyof typeof typeBits

@@ -4,19 +4,12 @@
  * The rules are the kernel's (init/initramfs.c): zeros may lie between archives, each archive begins at a multiple
  * of four, names of one file share device, inode and type and have nlink ≥ 2, and such groups end at the trailer.
  */
-import { abortable } from '../file-source.ts'
+import { abortable } from '../stream/content.ts'
+import { typeBits, typeMask } from '../tree/mode.ts'
 import { CpioError } from './error.ts'
-import {
-  headerBytes,
-  headerFields,
-  nameBytesMax,
-  paddingBytes,
-  trailerName,
-  typeBits,
-  typeMask,
-} from './format.ts'
+import { headerBytes, headerFields, nameBytesMax, paddingBytes, trailerName } from './format.ts'
 import type { CpioHeader, CpioType } from './format.ts'
-import { Input } from './input.ts'
+import { Input } from '../stream/input.ts'
 
 /** One entry of an archive. */
 export interface CpioEntry {

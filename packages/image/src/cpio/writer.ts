@@ -1,8 +1,9 @@
 /** One newc archive from nodes that are already in order. */
-import { contentSizeBytes, readContent } from '../file-source.ts'
-import type { FileContent } from '../file-source.ts'
+import { contentSizeBytes, readContent } from '../stream/content.ts'
+import type { FileContent } from '../stream/content.ts'
+import { typeBits } from '../tree/mode.ts'
 import type { HardLinkNode, TreeNode } from '../tree.ts'
-import { headerBytes, headerFields, paddingBytes, trailerName, typeBits } from './format.ts'
+import { headerBytes, headerFields, paddingBytes, trailerName } from './format.ts'
 import type { CpioHeader } from './format.ts'
 
 type InodeNode = Exclude<TreeNode, HardLinkNode>
@@ -21,11 +22,17 @@ const uint32Max = 0xffff_ffff
 /**
  * Refuses nodes whose numbers do not fit in the eight hexadecimal digits of a newc header.
  *
- * @throws RangeError naming the node
+ * @param dropsXattrs - whether extended attributes, for which newc has no place, may be lost
+ * @throws RangeError naming the node; TypeError naming one with extended attributes
  */
-export function checkLimits(nodes: readonly TreeNode[]): void {
+export function checkLimits(nodes: readonly TreeNode[], dropsXattrs: boolean): void {
   for (const node of nodes) {
     if (node.type === 'hardlink') continue
+    if (node.xattrs && !dropsXattrs) {
+      throw new TypeError(
+        `${node.path}: newc cpio cannot hold its extended attributes (${Object.keys(node.xattrs).join(', ')}): the option xattrs: 'drop' leaves them out`,
+      )
+    }
     if (node.mtimeSeconds > uint32Max) {
       throw new RangeError(
         `${node.path}: mtimeSeconds ${node.mtimeSeconds} is after 2106, the last year of newc`,
