@@ -3,6 +3,7 @@
  * until a pattern appears in it.
  */
 import { GuestTimeoutError, type VmError } from './errors.ts'
+import { deferred } from './host/deferred.ts'
 
 /** Options of {@link GuestConsole}. */
 export interface GuestConsoleOptions {
@@ -126,7 +127,7 @@ export class GuestConsole {
     const { timeoutMs = 60_000, from = 0, signal } = options
     // With g or y a RegExp remembers where it stopped, and would look away from what it seeks.
     const stateless = new RegExp(pattern.source, pattern.flags.replaceAll(/[gy]/g, ''))
-    const { promise, resolve, reject } = Promise.withResolvers<RegExpExecArray>()
+    const { promise, resolve, reject } = deferred<RegExpExecArray>()
     if (signal?.aborted) return Promise.reject(signal.reason as Error)
     const waiter: Waiter = { pattern: stateless, from, resolve, reject }
     this.#waiters.add(waiter)

@@ -2,6 +2,7 @@
  * What can go wrong with a guest, each kind under its own name, each with the console's last lines in
  * its message: a failed test then shows what the guest said, without a second run.
  */
+import type { Backend } from './machine.ts'
 
 /** The base of every error that this package throws about a guest or about QEMU. */
 export class VmError extends Error {
@@ -58,6 +59,55 @@ export class GuestTimeoutError extends VmError {
 /** The guest ended (powered off, rebooted, was killed) while something else was expected of it. */
 export class GuestEndedError extends VmError {
   override name = 'GuestEndedError'
+}
+
+/** The guest rebooted, or was reset, and what ran in it is gone. It can be used again when its agent answers. */
+export class GuestRebootedError extends GuestEndedError {
+  override name = 'GuestRebootedError'
+}
+
+/**
+ * The guest ended without its end mark: it switched itself off, or its PID 1 went away, before the agent (or, for a
+ * foreign init, the pattern that was asked for) had said that all is done. What it did until then proves nothing.
+ */
+export class MissingEndMarkError extends GuestEndedError {
+  override name = 'MissingEndMarkError'
+}
+
+/** The guest's agent stopped answering while the machine went on: a kernel that hangs, or one that is starved. */
+export class GuestHungError extends VmError {
+  override name = 'GuestHungError'
+  /** How long the agent was waited for, in milliseconds. */
+  readonly timeoutMs: number
+
+  constructor(timeoutMs: number, state: string, consoleTail: string) {
+    const seen = state === '' ? '' : ` (${state})`
+    super(`the guest's agent did not answer within ${timeoutMs / 1000} s${seen}`, consoleTail)
+    this.timeoutMs = timeoutMs
+  }
+}
+
+/** One reason why a backend cannot give what was asked for. */
+export interface Objection {
+  /** The backend that cannot. */
+  backend: Backend
+  /** The option, or the word of `needs`, that it cannot give. */
+  feature: string
+  /** Why not, and what can. */
+  reason: string
+}
+
+/** What was asked for cannot be had from the backend (or, with `'auto'`, from any). Nothing was started. */
+export class UnsupportedError extends VmError {
+  override name = 'UnsupportedError'
+  /** Every reason, by backend. */
+  readonly objections: readonly Objection[]
+
+  constructor(objections: readonly Objection[]) {
+    const lines = objections.map(({ backend, feature, reason }) => `${backend}: ${feature}: ${reason}`)
+    super(lines.length === 1 ? (lines[0] ?? '') : `no backend can do this:\n${indent(lines.join('\n'))}`)
+    this.objections = objections
+  }
 }
 
 /** QEMU itself ended in a way of its own: an assertion, a signal, an exit status that is not 0. */

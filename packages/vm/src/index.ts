@@ -1,3 +1,4 @@
 /** `boot`, and what it takes and gives. The rest is under its own subpaths. */
-export { boot } from './qemu.ts'
-export type { BootOptions, ExitReason, Forward, Vm, VmExit } from './qemu.ts'
+export { boot, objectionsTo, Vm } from './boot.ts'
+export type { BootOptions, KernelChoice, Need, Prepared, RebootOptions, Share } from './boot.ts'
+export type { Backend, Machine, VmExit } from './machine.ts'

@@ -3,14 +3,15 @@
  * machines QEMU aborts, or the guest never starts), so a tiny guest is really booted, once per machine.
  */
 import { spawn } from 'node:child_process'
-import { accessSync, constants, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { accessSync, constants, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { homedir, release } from 'node:os'
 import { join } from 'node:path'
 import { QemuMissingError, VmError } from './errors.ts'
+import { deferred } from './host/deferred.ts'
 import { bootSector, PROBE_EXIT_STATUS, PROBE_MARK } from './kvm/boot-sector.ts'
 import { remembered } from './kvm/memory.ts'
-import { acceleratorArgument, cpuModel } from './qemu/command-line.ts'
 import { findProgram, guarded } from './qemu/launch.ts'
+import { acceleratorArgument, cpuModel } from './qemu/models.ts'
 
 /** What runs a guest's instructions: the host's CPU (`kvm`), or QEMU's translator (`tcg`). */
 export type Accelerator = 'kvm' | 'tcg'
@@ -114,7 +115,7 @@ async function run(program: string, args: string[], timeoutMs: number): Promise<
   const output = { stdout: '', stderr: '' }
   child.stdout.on('data', (bytes: Uint8Array) => (output.stdout += new TextDecoder().decode(bytes)))
   child.stderr.on('data', (bytes: Uint8Array) => (output.stderr += new TextDecoder().decode(bytes)))
-  const ended = Promise.withResolvers<Ran>()
+  const ended = deferred<Ran>()
   child.once('error', (cause) =>
     ended.resolve({ code: null, signal: null, stdout: '', stderr: cause.message }),
   )
@@ -139,8 +140,16 @@ export function defaultCacheFolder(): string {
   return join(cache !== undefined && cache !== '' ? cache : join(homedir(), '.cache'), 'solo', 'vm')
 }
 
+/** Versions by file, size and time of change: asking one costs a process, 20 ms. */
+const versions = new Map<string, Promise<Ran>>()
+
 async function machineKey(program: string): Promise<string> {
-  const { stdout } = await run(findProgram(program) ?? program, ['--version'], 5_000)
+  const file = findProgram(program) ?? program
+  const { size, mtimeMs } = statSync(file)
+  const key = `${file} ${size} ${mtimeMs}`
+  const asked = versions.get(key) ?? run(file, ['--version'], 5_000)
+  versions.set(key, asked)
+  const { stdout } = await asked
   const model = /^model name\s*: (.*)$/m.exec(readText('/proc/cpuinfo'))?.[1] ?? 'unknown CPU'
   return [release(), stdout.split('\n')[0] ?? '', model].join(' | ')
 }

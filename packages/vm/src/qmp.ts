@@ -6,6 +6,7 @@
  */
 import { createConnection } from 'node:net'
 import type { Readable, Writable } from 'node:stream'
+import { deferred } from './host/deferred.ts'
 
 /** An event as QEMU sends it. */
 export interface QmpEvent {
@@ -66,6 +67,21 @@ export class QmpError extends Error {
   }
 }
 
+/** Options of {@link QmpClient.nextEvent}. */
+export interface NextEventOptions {
+  /** Which of the events of that name is meant. Default: the first. */
+  where?: (data: Record<string, unknown>) => boolean
+  /** How long to wait, in milliseconds. Default 10,000. */
+  timeoutMs?: number
+}
+
+interface EventWaiter {
+  name: string
+  where: (data: Record<string, unknown>) => boolean
+  resolve: (event: QmpEvent) => void
+  reject: (reason: QmpError) => void
+}
+
 interface Pending {
   command: string
   resolve: (value: unknown) => void
@@ -95,8 +111,9 @@ export class QmpClient implements Disposable {
   readonly #output: Writable
   readonly #onEvent: ((event: QmpEvent) => void) | undefined
   readonly #pending = new Map<number, Pending>()
-  readonly #greeting = Promise.withResolvers<string>()
-  readonly #closed = Promise.withResolvers<void>()
+  readonly #waiters = new Set<EventWaiter>()
+  readonly #greeting = deferred<string>()
+  readonly #closed = deferred<void>()
   #partial = ''
   #nextId = 1
   #over = false
@@ -127,7 +144,7 @@ export class QmpClient implements Disposable {
     if (this.#over) return Promise.reject(new QmpError('Closed', `${command}: QEMU is gone`))
     const timeoutMs = options.timeoutMs ?? 10_000
     const id = this.#nextId++
-    const { promise, resolve, reject } = Promise.withResolvers<unknown>()
+    const { promise, resolve, reject } = deferred<unknown>()
     this.#pending.set(id, { command, resolve, reject })
     const timer = setTimeout(() => {
       this.#pending.delete(id)
@@ -135,6 +152,29 @@ export class QmpClient implements Disposable {
     }, timeoutMs)
     this.#output.write(`${JSON.stringify({ execute: command, ...(args && { arguments: args }), id })}\n`)
     return promise.finally(() => clearTimeout(timer))
+  }
+
+  /**
+   * Waits for an event that comes after this call: call it before the command that causes it.
+   *
+   * @throws {@link QmpError} it did not come in time (`errorClass` is `Timeout`), or the session is over
+   */
+  nextEvent(name: string, options: NextEventOptions = {}): Promise<QmpEvent> {
+    const { where = () => true, timeoutMs = 10_000 } = options
+    const { promise, resolve, reject } = deferred<QmpEvent>()
+    if (this.#over) reject(new QmpError('Closed', `${name}: QEMU is gone`))
+    const waiter: EventWaiter = { name, where, resolve, reject }
+    this.#waiters.add(waiter)
+    const expire = (): void =>
+      reject(new QmpError('Timeout', `${name}: QEMU did not tell of it within ${timeoutMs / 1000} s`))
+    const timer = setTimeout(expire, timeoutMs)
+    const settled = promise.finally(() => {
+      clearTimeout(timer)
+      this.#waiters.delete(waiter)
+    })
+    // The command that should cause the event may fail first, and then nobody looks here.
+    settled.catch(() => {})
+    return settled
   }
 
   /** `system_powerdown`: presses the power button. Returns when it is pressed, not when the guest is off. */
@@ -188,8 +228,14 @@ export class QmpClient implements Disposable {
     }
     if (!isRecord(message)) return
     if (isRecord(message['QMP'])) this.#greeting.resolve(versionOf(message['QMP']))
-    else if (typeof message['event'] === 'string') this.#onEvent?.(eventOf(message['event'], message))
+    else if (typeof message['event'] === 'string') this.#tell(eventOf(message['event'], message))
     else this.#answer(message)
+  }
+
+  #tell(event: QmpEvent): void {
+    this.#onEvent?.(event)
+    for (const { name, where, resolve } of this.#waiters)
+      if (name === event.event && where(event.data)) resolve(event)
   }
 
   #answer(message: Record<string, unknown>): void {
@@ -212,6 +258,8 @@ export class QmpClient implements Disposable {
     for (const { command, reject } of this.#pending.values())
       reject(new QmpError('Closed', `${command}: QEMU ended before it answered`))
     this.#pending.clear()
+    for (const { name, reject } of this.#waiters)
+      reject(new QmpError('Closed', `${name}: QEMU ended before it came`))
     this.#closed.resolve()
   }
 }
@@ -226,7 +274,7 @@ export async function connectQmp(
   options: Pick<QmpClientOptions, 'onEvent'> = {},
 ): Promise<QmpClient> {
   const socket = createConnection({ path })
-  const connected = Promise.withResolvers<void>()
+  const connected = deferred<void>()
   socket.once('connect', connected.resolve)
   socket.once('error', (cause) => connected.reject(new QmpError('Closed', `${path}: ${cause.message}`)))
   await connected.promise

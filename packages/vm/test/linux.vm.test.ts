@@ -1,14 +1,17 @@
 import { existsSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { GuestEndedError, GuestPanicError, GuestTimeoutError } from '../src/errors.ts'
-import { boot, type BootOptions, type Vm } from '../src/qemu.ts'
+import { startQemu, type QemuMachine, type QemuOptions } from '../src/qemu.ts'
 import { linuxGuest, type LinuxGuest } from './linux-guest.ts'
 
 // Debian's cloud kernel under TCG takes 2 s to its init on an idle machine, and 15 s on a busy one.
-const limits = { memoryMiB: 128, network: 'none', timeoutMs: 90_000 } as const
+const limits = { memoryMiB: 128, networks: [], timeoutMs: 90_000 } as const
 
-async function bootLinux({ kernel, initrd }: LinuxGuest, options: Partial<BootOptions> = {}): Promise<Vm> {
-  return boot({ kernel, initrd, ...limits, ...options })
+async function bootLinux(
+  { kernel, initrd, append }: LinuxGuest,
+  { append: more = '', ...options }: Partial<QemuOptions> = {},
+): Promise<QemuMachine> {
+  return startQemu({ kernel, initrd, append: `${append} ${more}`, ...limits, ...options })
 }
 
 describe('a Linux guest', () => {
@@ -82,10 +85,10 @@ poweroff -f
 
 describe('an appliance', () => {
   let guest: LinuxGuest
-  let vm: Vm
+  let vm: QemuMachine
   beforeAll(async () => {
     guest = await linuxGuest(APPLIANCE, ['virtio_pci', 'virtio_net', 'button', 'evdev'])
-    vm = await bootLinux(guest, { network: 'user', forwards: [{ hostPort: 0, guestPort: 80 }] })
+    vm = await bootLinux(guest, { networks: [{ kind: 'user', forwards: [{ hostPort: 0, guestPort: 80 }] }] })
   })
   afterAll(async () => {
     await vm[Symbol.asyncDispose]()

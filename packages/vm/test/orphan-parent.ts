@@ -1,6 +1,6 @@
 /** A program for a test: boots a guest that stays, says its process id, and waits to be killed. */
-import { boot } from '../src/qemu.ts'
+import { startQemu } from '../src/qemu.ts'
 
-const vm = await boot({ kernel: process.argv[2] ?? '', memoryMiB: 32, network: 'none', timeoutMs: 60_000 })
+const vm = await startQemu({ kernel: process.argv[2] ?? '', memoryMiB: 32, networks: [], timeoutMs: 60_000 })
 process.stdout.write(`qemu ${vm.pid}\n`)
 await vm.exited

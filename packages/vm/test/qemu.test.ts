@@ -1,19 +1,24 @@
 import { createServer, type AddressInfo } from 'node:net'
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { GuestEndedError, PortInUseError, QemuMissingError, QemuStartError, VmError } from '../src/errors.ts'
-import { boot, type BootOptions } from '../src/qemu.ts'
-import { qemuArguments } from '../src/qemu/command-line.ts'
-import { describeCpus } from '../src/qemu/guest.ts'
+import { startQemu, type Forward, type NetworkOptions, type QemuOptions } from '../src/qemu.ts'
+import { qemuCommandLine } from '../src/qemu/command-line.ts'
 import { resolveOptions } from '../src/qemu/options.ts'
 import { boundForwards } from '../src/qemu/ports.ts'
+import { describeCpus } from '../src/qemu/registers.ts'
 import { fakeQemu } from './fake-qemu.ts'
+import { hang, tinyGuest } from './tiny-guest.ts'
 
-// A file that exists and is never looked into, for boots that fail before.
-const kernel = import.meta.filename
+// A kernel by its header, for boots that fail before it runs.
+const guest = tinyGuest(hang)
+afterAll(() => guest[Symbol.dispose]())
+const kernel = guest.path
 const tcg = { kernel, accelerator: 'tcg' } as const
 
-async function bootError(options: Partial<BootOptions>): Promise<unknown> {
-  return boot({ ...tcg, ...options }).then(
+const user = (...forwards: Forward[]): NetworkOptions[] => [{ kind: 'user', forwards }]
+
+async function bootError(options: Partial<QemuOptions>): Promise<unknown> {
+  return startQemu({ ...tcg, ...options }).then(
     async (vm) => {
       await vm.kill()
       return 'it booted'
@@ -22,29 +27,36 @@ async function bootError(options: Partial<BootOptions>): Promise<unknown> {
   )
 }
 
-describe("boot()'s options", () => {
-  test.each<[string, Partial<BootOptions>, RegExp]>([
+describe("startQemu()'s options", () => {
+  test.each<[string, Partial<QemuOptions>, RegExp]>([
     ['memoryMiB', { memoryMiB: 0 }, /memoryMiB: 0/],
     ['memoryMiB', { memoryMiB: Number.NaN }, /memoryMiB: NaN/],
     ['cpus', { cpus: 1.5 }, /cpus: 1\.5/],
     ['timeoutMs', { timeoutMs: 0 }, /timeoutMs: 0/],
     ['timeoutMs', { timeoutMs: 2 ** 31 }, /24 days/],
     ['silenceTimeoutMs', { silenceTimeoutMs: -5 }, /silenceTimeoutMs: -5/],
-    ['hostPort', { forwards: [{ hostPort: 70_000, guestPort: 80 }] }, /forwards\[0\]\.hostPort: 70000/],
-    ['guestPort', { forwards: [{ hostPort: 0, guestPort: 0 }] }, /forwards\[0\]\.guestPort: 0/],
+    ['hostPort', { networks: user({ hostPort: 70_000, guestPort: 80 }) }, /forwards\[0\]\.hostPort: 70000/],
+    ['guestPort', { networks: user({ hostPort: 0, guestPort: 0 }) }, /forwards\[0\]\.guestPort: 0/],
   ])('a %s out of its range is a RangeError that names it', async (_, options, message) => {
     const error = await bootError(options)
     expect(error).toBeInstanceOf(RangeError)
     expect(String(error)).toMatch(message)
   })
 
-  test.each<[string, Partial<BootOptions>]>([
-    ['a port twice', { forwards: [0, 1].map(() => ({ hostPort: 8080, guestPort: 80 })) }],
-    ['ports without a network', { network: 'none', forwards: [{ hostPort: 0, guestPort: 80 }] }],
-    ['a machine that is not there', { machine: 'microvm' as 'q35' }],
+  test.each<[string, Partial<QemuOptions>]>([
+    [
+      'a port twice',
+      { networks: user({ hostPort: 8080, guestPort: 80 }, { hostPort: 8080, guestPort: 81 }) },
+    ],
+    ['a machine that is not there', { machine: 'pc' as 'q35' }],
+    ['a machine of another architecture', { machine: 'virt', architecture: 'x86_64' }],
+    ['two sources of one disk', { disks: [{ sizeBytes: 512, nbd: 'nbd://host' }] }],
+    ['a share twice', { shares: [0, 1].map(() => ({ tag: 'a', host: '/tmp' })) }],
+    ['a balloon in a restored guest', { balloon: true, restore: '/tmp' }],
     ['an accelerator that is not there', { accelerator: 'hvf' as 'kvm' }],
     ['a NUL in the command line', { append: 'a\0b' }],
     ['no kernel', { kernel: '' }],
+    ['a kernel beside firmware', { firmware: { code: kernel, variables: kernel } }],
   ])('%s is a TypeError', async (_, options) => {
     expect(await bootError(options)).toBeInstanceOf(TypeError)
   })
@@ -61,7 +73,7 @@ describe("boot()'s options", () => {
   })
 })
 
-describe("boot()'s failures", () => {
+describe("startQemu()'s failures", () => {
   test('QemuMissingError names the package when QEMU is not installed', async () => {
     const error = await bootError({ qemu: 'qemu-system-nowhere' })
     expect(error).toBeInstanceOf(QemuMissingError)
@@ -74,7 +86,7 @@ describe("boot()'s failures", () => {
     const { port } = server.address() as AddressInfo
     using qemu = fakeQemu('echo started >&2; exit 1')
     try {
-      const error = await bootError({ qemu: qemu.path, forwards: [{ hostPort: port, guestPort: 80 }] })
+      const error = await bootError({ qemu: qemu.path, networks: user({ hostPort: port, guestPort: 80 }) })
       expect(error).toBeInstanceOf(PortInUseError)
       expect(error).toMatchObject({ port })
       expect(String(error)).toContain(`ss -ltnp sport = :${port}`)
@@ -121,13 +133,24 @@ describe("boot()'s failures", () => {
   })
 })
 
-describe('qemuArguments()', () => {
-  const line = (options: Partial<BootOptions>, accelerator: 'kvm' | 'tcg' = 'tcg'): string =>
-    qemuArguments(resolveOptions({ ...tcg, ...options }), accelerator).join(' ')
+describe('qemuCommandLine()', () => {
+  test('firmware lies in two flash memories, of which the second is written', () => {
+    const { args } = qemuCommandLine(
+      resolveOptions({ firmware: { code: kernel, variables: kernel }, onPanic: 'ignore' }),
+      'tcg',
+    )
+    const line = args.join(' ')
+    expect(line).toContain(`if=pflash,format=raw,unit=0,readonly=on,file=${kernel}`)
+    expect(line).toContain(`if=pflash,format=raw,unit=1,snapshot=on,file=${kernel}`)
+    for (const word of ['-kernel', '-append', 'pvpanic']) expect(args).not.toContain(word)
+  })
+
+  const line = (options: Partial<QemuOptions>, accelerator: 'kvm' | 'tcg' = 'tcg'): string =>
+    qemuCommandLine(resolveOptions({ ...tcg, ...options }), accelerator).args.join(' ')
 
   test('asks for TCG by name with the fastest CPU model that runs Bun, and for the host CPU under KVM', () => {
-    expect(line({})).toContain('-machine q35 -accel tcg,thread=multi -cpu Nehalem -smp 2 -m 512M')
-    expect(line({}, 'kvm')).toContain('-accel kvm -cpu host')
+    expect(line({})).toContain('-accel tcg,thread=multi -machine q35 -cpu Nehalem,+rdrand -smp 2 -m 512M')
+    expect(line({}, 'kvm')).toMatch(/-accel kvm .*-cpu host/)
   })
 
   test("gives the caller's words after ours", () => {
@@ -136,8 +159,8 @@ describe('qemuArguments()', () => {
   })
 
   test('binds forwards to the loopback only', () => {
-    expect(line({ forwards: [{ hostPort: 0, guestPort: 80 }] })).toContain('hostfwd=tcp:127.0.0.1:0-:80')
-    expect(line({ network: 'none' })).not.toContain('virtio-net')
+    expect(line({ networks: user({ hostPort: 0, guestPort: 80 }) })).toContain('hostfwd=tcp:127.0.0.1:0-:80')
+    expect(line({ networks: [] })).not.toContain('virtio-net')
   })
 })
 
@@ -158,11 +181,15 @@ describe('boundForwards()', () => {
       { hostPort: 0, guestPort: 80 },
       { hostPort: 36_383, guestPort: 80 },
     ]
-    expect(boundForwards(asked, usernet).map(({ hostPort }) => hostPort)).toEqual([8443, 35_923, 36_383])
+    expect(boundForwards(asked, usernet, 'net0').map(({ hostPort }) => hostPort)).toEqual([
+      8443, 35_923, 36_383,
+    ])
   })
 
   test('shows the table when a rule is not in it', () => {
-    expect(() => boundForwards([{ hostPort: 0, guestPort: 22 }], usernet)).toThrow(/guest's port 22:\nHub/)
+    expect(() => boundForwards([{ hostPort: 0, guestPort: 22 }], usernet, 'net0')).toThrow(
+      /guest's port 22:\nHub/,
+    )
   })
 })
 

@@ -12,14 +12,14 @@ import {
   QemuStartError,
 } from '../src/errors.ts'
 import { accelerator, probe } from '../src/kvm.ts'
-import { boot, type BootOptions, type Vm } from '../src/qemu.ts'
+import { startQemu, type QemuMachine, type QemuOptions } from '../src/qemu.ts'
 import { flood, hang, powerOff, print, readByte, reset, tinyGuest } from './tiny-guest.ts'
 
-async function bootTiny(path: string, options: Partial<BootOptions> = {}): Promise<Vm> {
-  return boot({
+async function bootTiny(path: string, options: Partial<QemuOptions> = {}): Promise<QemuMachine> {
+  return startQemu({
     kernel: path,
     memoryMiB: 32,
-    network: 'none',
+    networks: [],
     accelerator: 'tcg',
     timeoutMs: 30_000,
     ...options,
@@ -172,8 +172,7 @@ describe('disposal', () => {
     const files = (): string[] => readdirSync(tmpdir()).filter((name) => name.includes('qemu'))
     const cycle = async (): Promise<void> => {
       await using vm = await bootTiny(guest.path, {
-        network: 'user',
-        forwards: [{ hostPort: 0, guestPort: 80 }],
+        networks: [{ kind: 'user', forwards: [{ hostPort: 0, guestPort: 80 }] }],
       })
       const failing = bootTiny(guest.path, { qemuArguments: ['-device', 'nonsense'] })
       await expect(failing).rejects.toThrow(/'nonsense' is not a valid device model name/)
@@ -212,7 +211,7 @@ describe('several guests', () => {
   test('two at a time have their own ports, consoles and ends', async () => {
     using first = tinyGuest([...print('first\n'), ...hang])
     using second = tinyGuest([...print('second\n'), ...hang])
-    const options = { network: 'user', forwards: [{ hostPort: 0, guestPort: 80 }] } as const
+    const options = { networks: [{ kind: 'user', forwards: [{ hostPort: 0, guestPort: 80 }] }] } as const
     await using one = await bootTiny(first.path, options)
     await using two = await bootTiny(second.path, options)
     await one.console.waitFor(/first/)
@@ -227,12 +226,13 @@ describe('several guests', () => {
   test('a port of the first is in use for the second', async () => {
     using guest = tinyGuest(hang)
     const forwards = [{ hostPort: 0, guestPort: 80 }]
-    await using one = await bootTiny(guest.path, { network: 'user', forwards })
-    const again = bootTiny(guest.path, { network: 'user', forwards: [...one.forwards] })
+    await using one = await bootTiny(guest.path, { networks: [{ kind: 'user', forwards }] })
+    const again = bootTiny(guest.path, { networks: [{ kind: 'user', forwards: one.forwards }] })
     await expect(again).rejects.toMatchObject({ name: 'PortInUseError', port: one.forwards[0]?.hostPort })
     const untouched = await bootTiny(guest.path, {
-      network: 'user',
-      forwards: one.forwards.map(({ guestPort }) => ({ hostPort: 0, guestPort })),
+      networks: [
+        { kind: 'user', forwards: one.forwards.map(({ guestPort }) => ({ hostPort: 0, guestPort })) },
+      ],
     })
     await untouched.kill()
   })

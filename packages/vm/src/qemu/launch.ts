@@ -7,6 +7,7 @@ import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import type { Duplex, Readable, Writable } from 'node:stream'
 import { QemuMissingError, VmError } from '../errors.ts'
+import { deferred } from '../host/deferred.ts'
 
 /** A started QEMU with its streams. */
 export interface Launched {
@@ -15,8 +16,8 @@ export interface Launched {
   stdin: Writable
   stdout: Readable
   stderr: Readable
-  /** The socket at the program's file descriptor 3. */
-  console: Duplex
+  /** Our ends of the sockets at the program's file descriptors from 3 on. */
+  sockets: Duplex[]
 }
 
 /**
@@ -48,16 +49,32 @@ export function guarded(program: string, args: readonly string[]): GuardedComman
   return { file: setpriv, args: ['--pdeathsig', 'KILL', '--', ...shell] }
 }
 
+/** What a program inherits besides its standard streams. */
+export interface Inherited {
+  /** How many sockets, from file descriptor 3 on. */
+  socketCount: number
+  /** An open file, at the descriptor after the last socket. */
+  file?: number
+}
+
 /**
  * Starts `program` in a session of its own: Ctrl-C at our terminal is then for us alone, and the guest
  * can be powered off in order.
  *
  * @throws {@link QemuMissingError}, {@link VmError} it could not be started
  */
-export async function launch(program: string, args: readonly string[]): Promise<Launched> {
+export async function launch(
+  program: string,
+  args: readonly string[],
+  { socketCount, file }: Inherited,
+): Promise<Launched> {
   const command = guarded(program, args)
-  const child = spawn(command.file, command.args, { stdio: ['pipe', 'pipe', 'pipe', 'pipe'], detached: true })
-  const started = Promise.withResolvers<void>()
+  const pipes = Array.from({ length: 3 + socketCount }, () => 'pipe' as const)
+  const child = spawn(command.file, command.args, {
+    stdio: [...pipes, ...(file === undefined ? [] : [file])],
+    detached: true,
+  })
+  const started = deferred<void>()
   child.once('spawn', started.resolve)
   child.once('error', started.reject)
   try {
@@ -66,10 +83,11 @@ export async function launch(program: string, args: readonly string[]): Promise<
     throw new VmError(`${program}: ${(cause as Error).message}`, '', cause)
   }
   const { stdin, stdout, stderr, pid } = child
-  const serial = child.stdio[3] as Duplex | null | undefined
-  if (!stdin || !stdout || !stderr || !serial || pid === undefined)
+  // An extra 'pipe' is a pair of sockets, open in both directions.
+  const sockets = child.stdio.slice(3, 3 + socketCount).map((stream) => stream as Duplex)
+  if (!stdin || !stdout || !stderr || pid === undefined)
     throw new VmError(`${program}: started without its pipes`)
-  return { process: child, pid, stdin, stdout, stderr, console: serial }
+  return { process: child, pid, stdin, stdout, stderr, sockets }
 }
 
 /** Where `program` is: itself if it is a path, else the first of PATH that may be executed. */

@@ -1,0 +1,86 @@
+/** Starting programs and connections in the guest: what is asked of the agent, and the streams that come of it. */
+import { Duplex, type Readable, type Writable } from 'node:stream'
+import type { AgentLine } from './line.ts'
+import type { GuestProcess, GuestSpawnOptions } from './process.ts'
+import type { ConnectRequest, GuestAddress, ProgramEnd, SpawnRequest } from './protocol.ts'
+
+/** Starts a program. @throws as `AgentClient.spawn` */
+export async function startProgram(
+  line: AgentLine,
+  file: string,
+  args: readonly string[],
+  options: GuestSpawnOptions,
+): Promise<GuestProcess> {
+  const { stdin: wantsStdin = 'pipe', ipc: wantsIpc = false, tty, ...place } = options
+  const { connection } = line
+  const numbers = Array.from({ length: 5 }, () => connection.nextNumber()) as Five
+  const [input, output, errors, fromGuest, toGuest] = numbers
+  const request: SpawnRequest = {
+    ...place,
+    file,
+    args,
+    ...(tty === undefined ? { stderr: errors } : { tty }),
+    ...(wantsStdin === 'pipe' ? { stdin: input } : {}),
+    stdout: output,
+    ...(wantsIpc ? { ipc: { fromGuest, toGuest } } : {}),
+  }
+  const stdin = connection.writer(input)
+  const stdout = connection.reader(output)
+  const stderr = connection.reader(errors)
+  // A program that ends before it has read all is no error of ours; its status tells.
+  stdin.on('error', () => {})
+  if (wantsStdin === 'null') stdin.end()
+  if (tty !== undefined) stderr.finish()
+  const ipc = wantsIpc ? join(connection.reader(fromGuest), connection.writer(toGuest)) : undefined
+  let pid: number
+  try {
+    pid = (await line.call('spawn', request)) as number
+  } catch (error) {
+    for (const stream of [stdin, stdout, stderr, ipc]) stream?.destroy()
+    throw error
+  }
+  return {
+    ...programOf(line, pid),
+    stdin,
+    stdout,
+    stderr,
+    ...(ipc ? { ipc } : {}),
+    resize: async (columns, rows) => void (await line.call('resize', { pid, columns, rows })),
+  }
+}
+
+/** A program that runs, whoever started it. */
+export function programOf(line: AgentLine, pid: number): Pick<GuestProcess, 'pid' | 'exited' | 'kill'> {
+  const exited = line.call('wait', { pid }) as Promise<ProgramEnd>
+  exited.catch(() => {})
+  return {
+    pid,
+    exited,
+    kill: async (signal = 'SIGTERM', { group = false } = {}) =>
+      void (await line.call('kill', { pid, signal, group })),
+  }
+}
+
+/** Connects to a socket that somebody listens on in the guest. @throws as `AgentClient.connect` */
+export async function openConnection(line: AgentLine, address: GuestAddress): Promise<Duplex> {
+  const { connection } = line
+  const [fromGuest, toGuest] = [connection.nextNumber(), connection.nextNumber()]
+  const stream = join(connection.reader(fromGuest), connection.writer(toGuest))
+  try {
+    await line.call('connect', { address, fromGuest, toGuest } satisfies ConnectRequest)
+    return stream
+  } catch (error) {
+    stream.destroy()
+    throw error
+  }
+}
+
+type Five = [number, number, number, number, number]
+
+function join(readable: Readable, writable: Writable): Duplex {
+  // Bun's types do not know this form of the argument, which Node has had since 16.8.
+  const duplex = Duplex.from({ readable, writable } as unknown as NodeJS.ReadWriteStream)
+  // A broken pipe, when the program has ended; its status tells more.
+  duplex.on('error', () => {})
+  return duplex
+}

@@ -1,0 +1,13 @@
+// Runs in the guest before each test file. What its tests start needs more than the modules that vitest brings:
+// programs, which Debian has in /bin too and not only in /usr, and the paths by which Bun finds `@pkg/…`.
+import { existsSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import tsconfig from '../../../../tsconfig.base.json' with { type: 'json' }
+
+for (const folder of ['bin', 'sbin'])
+  for (const name of readdirSync(`/usr/${folder}`))
+    if (!existsSync(`/${folder}/${name}`)) symlinkSync(`/usr/${folder}/${name}`, `/${folder}/${name}`)
+writeFileSync(
+  fileURLToPath(new URL('../../../../tsconfig.base.json', import.meta.url)),
+  JSON.stringify(tsconfig),
+)
