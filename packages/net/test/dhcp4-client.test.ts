@@ -32,7 +32,7 @@ async function startDnsmasq(range: string, ...options: string[]): Promise<Progra
     `--dhcp-range=${range}`,
     ...options,
   )
-  await program.line((line) => line.includes('DHCP, sockets bound') || line.includes('started'), 5_000)
+  await program.line((line) => line.includes('DHCP, sockets bound') || line.includes('started'), 20_000)
   return program
 }
 
@@ -59,7 +59,7 @@ async function startUdhcpd(leaseSeconds: number, range = ['10.9.0.50', '10.9.0.6
       .join('\n'),
   )
   const program = network.server.start('busybox', 'udhcpd', '-f', config)
-  await program.line((line) => line.includes('started'), 5_000)
+  await program.line((line) => line.includes('started'), 20_000)
   return program
 }
 
@@ -77,7 +77,7 @@ async function event<Type extends Dhcp4Event['type']>(
   client: Program,
   type: Type,
   matches: (event: EventOf<Type>) => boolean = () => true,
-  timeoutMs = 5_000,
+  timeoutMs = 20_000,
 ): Promise<EventOf<Type>> {
   const isIt = (one: Dhcp4Event | null): one is EventOf<Type> =>
     one?.type === type && matches(one as EventOf<Type>)
@@ -135,29 +135,32 @@ describe('runDhcp4() with dnsmasq', () => {
     const { lease } = await event(client, 'lease')
     network.server.run('ip', 'link', 'set', 's0', 'down')
     await event(client, 'carrier', ({ carrier }) => !carrier)
+    const discovers = (): number => first.lines.filter((line) => line.includes('DHCPDISCOVER')).length
+    const before = discovers()
+    expect(before).toBeGreaterThan(0)
     network.server.run('ip', 'link', 'set', 's0', 'up')
     await event(client, 'lease', ({ renewed }) => renewed)
-    expect(first.lines.join('\n').match(/DHCPDISCOVER/g)).toHaveLength(1)
+    expect(discovers()).toBe(before)
 
     await first.stop()
     network.server.run('ip', 'link', 'set', 's0', 'down')
     writeFileSync(join(network.folder, 'leases'), '')
     network.server.run('ip', 'link', 'set', 's0', 'up')
     await startDnsmasq('10.9.0.150,10.9.0.160,255.255.255.0,120')
-    const second = await event(client, 'lease', (one) => one.lease.address !== lease.address, 15_000)
+    const second = await event(client, 'lease', (one) => one.lease.address !== lease.address, 20_000)
     expect(client.lines.map(parse).map((one) => one?.type)).toContain('nak')
     await event(client, 'lost', ({ reason }) => reason === 'nak')
     expect(clientAddresses()).toContain(second.lease.address)
     expect(clientAddresses()).not.toContain(lease.address)
     expect(clientRoutes().match(/default/g)).toHaveLength(1)
-  }, 30_000)
+  })
 
   test('gives the lease back with release, and leaves the link clean', async () => {
     const server = await startDnsmasq('10.9.0.50,10.9.0.60,255.255.255.0,120')
     const client = startClient({ release: true })
     const { lease } = await event(client, 'lease')
     await client.stop()
-    await server.line((line) => line.includes(`DHCPRELEASE(s0) ${lease.address}`), 3_000)
+    await server.line((line) => line.includes(`DHCPRELEASE(s0) ${lease.address}`), 20_000)
     expect(clientAddresses()).toBe('')
     expect(clientRoutes()).toBe('')
   })
@@ -176,21 +179,21 @@ describe('runDhcp4() with a short lease', () => {
     await startUdhcpd(6)
     const client = startClient()
     const { lease } = await event(client, 'lease', ({ renewed }) => !renewed)
-    const renewal = await event(client, 'lease', ({ renewed }) => renewed, 5_000)
+    const renewal = await event(client, 'lease', ({ renewed }) => renewed, 20_000)
     expect(renewal.lease.address).toBe(lease.address)
     await event(client, 'state', ({ from, to }) => from === 'renewing' && to === 'bound')
     expect(client.lines.map(parse).filter((one) => one?.type === 'lost')).toEqual([])
     expect(clientAddresses()).toMatch(/valid_lft [3-6]sec/)
-  }, 20_000)
+  })
 
   test('asks any server when its own is gone, and takes the address off at the end of the lease', async () => {
     const server = await startUdhcpd(6)
     const client = startClient()
     const { lease } = await event(client, 'lease')
     await server.stop('SIGKILL')
-    await event(client, 'state', ({ to }) => to === 'renewing', 5_000)
-    await event(client, 'state', ({ from, to }) => from === 'renewing' && to === 'rebinding', 5_000)
-    const lost = await event(client, 'lost', () => true, 5_000)
+    await event(client, 'state', ({ to }) => to === 'renewing', 20_000)
+    await event(client, 'state', ({ from, to }) => from === 'renewing' && to === 'rebinding', 20_000)
+    const lost = await event(client, 'lost', () => true, 20_000)
     expect(lost).toMatchObject({ reason: 'expired', lease: { address: lease.address } })
     expect(clientAddresses()).toBe('')
     await event(client, 'state', ({ to }) => to === 'selecting')
