@@ -5,13 +5,17 @@
  * # The states of a service
  *
  * A service is *wanted* from the start until somebody asks for a stop or the machine goes down. It stands in
- * one of nine states, and in each it has at most one timer:
+ * one of ten states, and in each it has at most one timer and one probe:
  *
  * - `waiting`: it ought to start, but the boot, a milestone or a service named in its `after` is not there
- *   yet. A service counts as there when it has been tried: a failed one holds nobody up.
+ *   yet. A service counts as there when it is ready, or has been tried in vain: a failed one holds nobody up.
  * - `starting`: the shell has been asked to spawn it; the answer leads on.
- * - `running`: its main process lives.
- * - `stopping`: it got its stop signal and has until its timer to end by itself.
+ * - `activating`: its main process lives, and has until its timer to be ready: to say so (sd_notify), or to
+ *   answer a probe. A plan that asks for neither has the service ready at once.
+ * - `running`: it is ready. From now on its health is probed, and its watchdog, when it has one, runs.
+ * - `stopping`: it got its stop signal and has until its timer to end by itself; because somebody asked, or
+ *   because it was *condemned*: not ready in time, unhealthy, or silent for longer than its watchdog allows.
+ *   The end of a condemned one is a failure, however it exits.
  * - `killing`: its cgroup has been killed, because the main process has ended (what it started must not stay
  *   behind) or did not end in time. The service has ended when both are true: main process reaped, cgroup
  *   empty. The kill is repeated every five seconds; it never gives up, since a second instance beside an
@@ -19,25 +23,28 @@
  * - `backoff`: it has ended and waits for its timer to be started again. The delay grows geometrically with
  *   every end and begins again from `initial` after a run of ten seconds.
  * - `done`: it has ended well and its policy wants no restart.
- * - `failed`: it has ended badly and its policy wants no restart, or its `restartLimit` is reached.
+ * - `failed`: it has ended badly and its policy wants no restart, or its `restartLimit` is reached; or it was
+ *   *withheld* before the boot was over, because its data are not what its code can work with: no request starts it.
  * - `stopped`: it was stopped on request.
  *
  * ```
- *           event   boot, milestone,   spawned    spawn-failed   main process   cgroup    its       stop        start
- *  state            other's change                               exited         empty     timer     asked       asked
- *  waiting          starting¹          –          –              –              –         –         stopped     –
- *  starting         –                  running²   backoff³       –              –         –         noted       –
- *  running          –                  –          –              killing        –         –         stopping    –
- *  stopping         –                  –          –              killing        –         killing   –           noted
- *  killing          –                  –          –              ended⁴         ended⁴    again     noted       noted
- *  backoff          –                  –          –              –              –         waiting   stopped     waiting
- *  done             –                  –          –              –              –         –         stopped     waiting
- *  failed           –                  –          –              –              –         –         stopped     waiting
- *  stopped          –                  –          –              –              –         –         –           waiting
+ *         event   boot, other's   spawned       spawn-   READY=1,   health       main process   cgroup   its        stop      start
+ *  state          change                        failed   probe ok   probe bad    exited         empty    timer      asked     asked
+ *  waiting        starting¹       –             –        –          –            –              –        –          stopped   –
+ *  starting       –               activating²   backoff³ –          –            –              –        –          noted     –
+ *  activating     –               –             –        running    –            killing        –        stopping⁵  stopping  –
+ *  running        –               –             –        –          stopping⁵⁶   killing        –        stopping⁵  stopping  –
+ *  stopping       –               –             –        –          –            killing        –        killing    noted     noted
+ *  killing        –               –             –        –          –            ended⁴         ended⁴   again      noted     noted
+ *  backoff        –               –             –        –          –            –              –        waiting    stopped   waiting
+ *  done           –               –             –        –          –            –              –        –          stopped   waiting
+ *  failed         –               –             –        –          –            –              –        –          stopped   waiting
+ *  stopped        –               –             –        –          –            –              –        –          –         waiting
  *
- *  ¹ when all in `after` have been tried and no shutdown is under way    ² stopping, if a stop was noted
- *  ³ failed, by policy or limit                                          ⁴ when both: backoff, done, failed,
- *                                                                           stopped or waiting
+ *  ¹ when all in `after` are ready or were tried in vain, and no shutdown is under way
+ *  ² running at once where nothing is asked of it; stopping, if a stop was noted
+ *  ³ failed, by policy or limit                ⁴ when both: backoff, done, failed, stopped or waiting
+ *  ⁵ condemned                                 ⁶ when `failures` probes in a row have failed
  * ```
  *
  * # The phases of a shutdown
@@ -47,8 +54,9 @@
  * decides the kind; from then on nothing is started. Every phase has a timer of its own, which together make
  * `shutdownTimeoutMs`: the last two get at most five seconds and a third of the whole each.
  */
-import { cgroupEmpty, exited, spawned, spawnFailed, startIfReleased } from './core/service.ts'
-import { startRequested, stop, timerFired } from './core/service.ts'
+import { notified, probed } from './core/health.ts'
+import { cgroupEmpty, exited, isUndecided, spawned, spawnFailed, startIfReleased } from './core/service.ts'
+import { startRequested, stop, timerFired, withheld } from './core/service.ts'
 import { advanceShutdown, phaseFinished, phaseTimedOut, shutdownRequested } from './core/shutdown.ts'
 import { NETWORK_ONLINE } from './plan.ts'
 import { draftOf, log, type Action, type Draft, type Event, type State } from './core/state.ts'
@@ -60,6 +68,8 @@ export type {
   Exit,
   FailedService,
   LogPriority,
+  Notification,
+  ProbeKind,
   ServiceState,
   ServiceStatus,
   ShutdownKind,
@@ -130,12 +140,18 @@ function dispatchToService(draft: Draft, event: Extract<Event, { service: string
   if (service === undefined)
     return log(draft, 'error', `no service ${JSON.stringify(event.service)} (${event.type})`)
   switch (event.type) {
+    case 'withheld':
+      return withheld(draft, service, event.reason)
     case 'spawned':
       return spawned(draft, service, event.pid)
     case 'spawn-failed':
       return spawnFailed(draft, service, event.reason)
     case 'cgroup-empty':
       return cgroupEmpty(draft, service)
+    case 'notified':
+      return notified(draft, service, event)
+    case 'probed':
+      return probed(draft, service, event)
     case 'start-requested':
       return startRequested(draft, service)
     case 'stop-requested':
@@ -161,17 +177,18 @@ function timer(draft: Draft, number: number): void {
   if (service !== undefined) timerFired(draft, service)
 }
 
-/** Once, when the network is there (or given up) and every service has been tried. */
+/** Once, when the network is there (or given up) and every service is ready or has been tried in vain. */
 function announceReady(draft: Draft): void {
   const { state } = draft
   if (state.ready || !state.booted || state.shutdown !== null) return
   if (!state.milestones.includes(NETWORK_ONLINE)) return
   const all = Object.values(state.services)
-  if (all.some(({ status }) => status === 'waiting' || status === 'starting')) return
+  if (all.some(isUndecided)) return
   state.ready = true
   const running = all.filter(({ status }) => status === 'running').length
   const failed = all.filter(({ status, stopAsked }) => {
-    return status === 'failed' || status === 'backoff' || (status === 'killing' && !stopAsked)
+    const ending = status === 'stopping' || status === 'killing'
+    return status === 'failed' || status === 'backoff' || (ending && !stopAsked)
   })
   draft.actions.push({
     type: 'ready',

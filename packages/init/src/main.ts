@@ -14,15 +14,24 @@ import { getpid } from '@pkg/sys/process'
 import { watchSignals } from '@pkg/sys/signal'
 import { clock_gettime } from '@pkg/sys/time'
 import { prepareCgroups } from './boot/cgroups.ts'
-import { runSteps } from './boot/steps.ts'
+import { runSteps, type BootStep } from './boot/steps.ts'
 import type { LogPriority } from './core.ts'
+import { hasVersionedData } from './data/declared.ts'
 import { openConsole, type Console } from './log/console.ts'
 import { makeHands } from './main/hands.ts'
 import { lastResort } from './main/last-resort.ts'
+import { listenToServices } from './main/listening.ts'
 import { bootFileSystems, bootMachine } from './main/machine.ts'
 import { startNetwork } from './main/network.ts'
 import { parseOptions, usage, type Mode, type Options } from './main/options.ts'
+import { readRelease } from './main/boot-keeper.ts'
+import type { Oversight } from './main/oversee.ts'
+import { storage, type Storage } from './main/storage.ts'
+import { keepTime } from './main/time.ts'
+import { keepAlive } from './main/watchdog.ts'
 import { NETWORK_ONLINE, parsePlan, type Plan } from './plan.ts'
+import { prober } from './shell/prober.ts'
+import { programs, type Programs } from './shell/programs.ts'
 import { reap } from './shell/reaper.ts'
 import { shutdownSignals, watchShutdownSignals } from './shell/signals.ts'
 import { supervise, type Supervisor } from './shell/supervisor.ts'
@@ -39,6 +48,7 @@ const FIRST_PID_NAMESPACE = 'pid:[4026531836]'
 export async function main(args: readonly string[]): Promise<void> {
   const options = readOptions(args)
   if (options === null) return
+  const watched = keepAlive(process.env)
   scrubEnvironment()
   // Until the first descriptor is watched, and should all watches ever be gone: the loop must not run empty.
   setInterval(() => {}, 0x7fff_ffff)
@@ -46,15 +56,16 @@ export async function main(args: readonly string[]): Promise<void> {
   const early: { priority: LogPriority; text: string }[] = []
   if (mode === 'machine') {
     // The console is in /dev, so what is said before it is mounted has to wait.
-    bootFileSystems({ nowMs: uptimeMs, log: (priority, text) => early.push({ priority, text }) })
+    await bootFileSystems({ nowMs: uptimeMs, log: (priority, text) => early.push({ priority, text }) })
   }
   const console = openConsole(options.console ?? (mode === 'machine' ? '/dev/console' : '-'), uptimeMs)
   const log = makeLog(console, options.debug)
   surviveErrors(log)
   for (const { priority, text } of early) log(priority, text)
+  if (watched) log('info', 'watchdog: armed')
   const plan = readPlan(options.plan)
   if ('problem' in plan) return cannotGoOn(console, plan)
-  run({ options, mode, console, log, plan })
+  await run({ options, mode, console, log, plan })
 }
 
 function readOptions(args: readonly string[]): Options | null {
@@ -139,47 +150,117 @@ interface Running {
   readonly plan: Plan
 }
 
-function run({ options, mode, console, log, plan }: Running): void {
+async function run(running: Running): Promise<void> {
+  const { options, mode, console, log, plan } = running
   let cgroups: string | null = null
   const findCgroups = (): string =>
     (cgroups = prepareCgroups(options.cgroup)) ?? 'not there: killing by group'
-  runSteps([{ name: 'control groups', run: findCgroups }], uptimeMs, log)
+  await runSteps([{ name: 'control groups', run: findCgroups }], uptimeMs, log)
   const exits = exitWaiters()
+  const own = programs(uptimeMs)
+  const disk =
+    mode === 'machine' && plan.storage !== null ? storage(plan.storage, { programs: own, log }) : null
   function reapAll(): boolean {
-    const left = reap((child) => supervisor.send({ type: 'process-exited', ...child }))
+    const left = reap((child) => {
+      if (!own.reaped(child)) supervisor.send({ type: 'process-exited', ...child })
+    })
     if (left === 'more') setImmediate(reapAll)
     exits.wake()
     return left === 'childless'
   }
   const seed = Number(clock_gettime(CLOCK_BOOTTIME) & 0xffff_ffffn)
+  let oversight: Oversight | null = null
+  const hasCgroups = cgroups !== null
+  const notifySocket = listenToServices({
+    ...{ plan, run: options.run, hasCgroups, supervisor: () => supervisor, log },
+  })
   const supervisor: Supervisor = supervise(
     plan,
     makeHands({
-      ownsMachine: ownsMachine(),
-      console,
-      cgroups,
-      nowMs: uptimeMs,
-      log,
+      ...{ ownsMachine: ownsMachine(), console, cgroups, notifySocket, nowMs: uptimeMs, log },
+      prober: prober(own, (answer) => supervisor.send({ type: 'probed', ...answer })),
       isChildless: reapAll,
       nextExit: exits.next,
+      onFileSystemsEnd: () => oversight?.fileSystemsEnd(),
+      onFileSystemsEnded: () => oversight?.fileSystemsEnded(),
     }),
     seed,
+    () => oversight?.changed(),
   )
   watchSignals([SIGCHLD], reapAll)
   takeShutdownSignals(supervisor, log)
   // What ended before the signal was watched.
   reapAll()
+  const onOversight = (made: Oversight): void => void (oversight = made)
+  await boot({ ...running, supervisor, disk, cgroups, programs: own, onOversight })
+}
+
+interface Booting extends Running {
+  readonly supervisor: Supervisor
+  readonly disk: Storage | null
+  readonly cgroups: string | null
+  readonly programs: Programs
+  readonly onOversight: (oversight: Oversight) => void
+}
+
+/** From the first step to the start of the services. */
+async function boot(booting: Booting): Promise<void> {
+  const { options, mode, log, plan, supervisor, disk, onOversight } = booting
+  const release = readRelease(log)
+  let oversight: Oversight | null = null
+  const time = keepTime({
+    ...{ release, servers: plan.time.servers, log },
+    // In a namespace the clock is that of another machine.
+    ownsClock: ownsMachine(),
+    keeps: () => disk?.keeps() ?? false,
+    onChange: () => oversight?.clockChanged(),
+  })
   if (mode === 'machine') {
     const onPowerButton = (): void => {
       log('notice', 'power button')
       supervisor.send({ type: 'shutdown-requested', kind: 'power-off', immediate: false })
     }
-    bootMachine({ plan, nowMs: uptimeMs, log, onPowerButton })
+    await bootMachine({ plan, nowMs: uptimeMs, log, storage: disk, time, onPowerButton })
   }
-  const online = (): void => supervisor.send({ type: 'milestone', name: NETWORK_ONLINE })
-  if (mode === 'machine' && plan.network.dhcp) startNetwork(plan.hostname, log, online)
-  else online()
+  const overseeAll = async (): Promise<void> => {
+    const { oversee } = await import('./main/oversee.ts')
+    const context = { ...booting, run: options.run, isMachine: mode === 'machine', release, time }
+    const means = { nowMs: uptimeMs, onLine: lineOf(booting.console), onBlessed: data.blessed }
+    onOversight((oversight = oversee({ ...context, ...means })))
+  }
+  const data = dataOfServices(booting, (step) => oversight?.preparing(step))
+  // Whatever is wrong with it, the services are what the machine is for.
+  await runSteps([{ name: 'oversight', run: overseeAll }], uptimeMs, log)
+  const onOnline = (): void => {
+    supervisor.send({ type: 'milestone', name: NETWORK_ONLINE })
+    time.start()
+  }
+  const onTimeServers = (addresses: readonly string[]): void => time.namedByNetwork(addresses)
+  if (mode === 'machine' && plan.network.dhcp)
+    startNetwork({ hostname: plan.hostname, log, onOnline, onTimeServers })
+  else onOnline()
+  await runSteps(data.steps, uptimeMs, log)
+  await runSteps([{ name: 'gate', run: () => oversight?.begin() }], uptimeMs, log)
   supervisor.send({ type: 'boot-finished' })
+}
+
+/** The step before services start that looks after their data; none where nobody has ever said anything of them. */
+function dataOfServices(
+  booting: Booting,
+  onWork: (step: string) => void,
+): { readonly steps: readonly BootStep[]; readonly blessed: () => void } {
+  const context = { ...booting, nowMs: uptimeMs, onWork, onLine: lineOf(booting.console) }
+  if (!hasVersionedData(booting.plan)) return { steps: [], blessed: () => {} }
+  const load = async (): Promise<typeof import('./main/data.ts')> => await import('./main/data.ts')
+  return {
+    steps: [{ name: 'data', run: async () => await (await load()).prepareServices(context) }],
+    blessed: () => void load().then(({ dropSnapshots }) => dropSnapshots(context)),
+  }
+}
+
+/** Takes the lines of hooks. */
+function lineOf(console: Console): (source: string, text: string) => void {
+  return (source, text) => console.line(source, text)
 }
 
 function takeShutdownSignals(supervisor: Supervisor, log: Running['log']): void {

@@ -4,7 +4,8 @@
  * was left out; after that no other code has to ask whether a field is there.
  */
 import {
-  below,
+  maxId,
+  maxTimeMs,
   readArray,
   readBoolean,
   readInteger,
@@ -15,57 +16,27 @@ import {
   type PlanProblem,
   type Problems,
 } from './plan/read.ts'
+import { checkDataFolders } from './plan/data.ts'
+import { readGate, type GatePlan } from './plan/gate.ts'
+import { readService, type ServicePlan } from './plan/service.ts'
+import { readFolder, readStorage, type FolderPlan, type StoragePlan } from './plan/storage.ts'
 
 export type { PlanProblem } from './plan/read.ts'
-
-/** When a service that has ended is started again. */
-export type RestartPolicy = 'always' | 'on-failure' | 'never'
-
-/** The growing delay before a service is started again. */
-export interface RestartDelay {
-  /** Delay after the first failure, in milliseconds. */
-  readonly initial: number
-  /** The delay never grows beyond this, in milliseconds. */
-  readonly max: number
-  /** Each failure in a row multiplies the delay by this; at least 1. */
-  readonly factor: number
-}
-
-/** One service. */
-export interface ServicePlan {
-  /** Its name: letters, digits, `-` and `_`; also the name of its cgroup and the prefix of its log lines. */
-  readonly name: string
-  /** Program and arguments; the program is an absolute path, no shell is involved. */
-  readonly command: readonly string[]
-  /** The whole environment besides PATH and HOME; nothing is inherited from PID 1. Default: empty. */
-  readonly environment: Readonly<Record<string, string>>
-  /** User id of the process. */
-  readonly uid: number
-  /** Group id of the process. */
-  readonly gid: number
-  /** Supplementary groups. Default: none. */
-  readonly groups: readonly number[]
-  /** Folder that the process starts in. Default: `/`. */
-  readonly workingDirectory: string
-  /**
-   * When to start it again after it has ended. A failure is a status other than 0 or a signal other than HUP,
-   * INT, TERM and PIPE, as systemd counts. Default: `always`.
-   */
-  readonly restart: RestartPolicy
-  /** Delay before starting it again. Default: 100 ms, doubling up to 30 s. */
-  readonly restartDelayMs: RestartDelay
-  /** Give up after so many ends in a row without a stable run; 0 (the default) never gives up. */
-  readonly restartLimit?: number
-  /** Number of the signal that asks it to stop. Default: 15 (SIGTERM). */
-  readonly stopSignal: number
-  /** How long it may take to stop before its whole cgroup is killed, in milliseconds. Default: 10 000. */
-  readonly stopTimeoutMs: number
-  /**
-   * Start only when these services have been started (or have failed to), and stop before they are stopped.
-   * `network-online` stands for "the network is configured, or it was given up". Default: none.
-   */
-  readonly after: readonly string[]
-}
+export { capabilityNames } from './plan/capabilities.ts'
+export type { DataPlan } from './plan/data.ts'
+export type { GatePlan } from './plan/gate.ts'
+export type { HookPlan } from './plan/hook.ts'
+export type {
+  CommandProbe,
+  HealthPlan,
+  HttpProbe,
+  NotifyReadiness,
+  Probe,
+  Readiness,
+  TcpProbe,
+} from './plan/probe.ts'
+export type { RestartDelay, RestartPolicy, ServicePlan } from './plan/service.ts'
+export type { FolderPlan, StoragePlan } from './plan/storage.ts'
 
 /** The whole plan. */
 export interface Plan {
@@ -82,10 +53,26 @@ export interface Plan {
   }
   /** Kernel settings by their names below /proc/sys, as `sysctl.d` writes them. Default: none. */
   readonly sysctl: Readonly<Record<string, string>>
+  /** The disk; null (the default) where there is none, and /var is memory. */
+  readonly storage: StoragePlan | null
+  /** Folders that services need. Default: none. */
+  readonly folders: readonly FolderPlan[]
   /** The services. */
   readonly services: readonly ServicePlan[]
   /** Bound of the whole orderly shutdown, in milliseconds. Default: 30 000. */
   readonly shutdownTimeoutMs: number
+  /** Who may ask PID 1 for something by its control socket. */
+  readonly control: {
+    /** The group that may, beside root. Default: 0, root's. */
+    readonly gid: number
+  }
+  /** What a trial has to show before its slot is blessed. */
+  readonly gate: GatePlan
+  /** The clock. */
+  readonly time: {
+    /** Time servers, by name or address; those that DHCP names are asked first. Default: none. */
+    readonly servers: readonly string[]
+  }
   /** Offer a shell on the console when the boot cannot go on. Default: false. */
   readonly allowEmergencyShell: boolean
 }
@@ -114,37 +101,19 @@ const planKeys = [
   'modules',
   'network',
   'sysctl',
+  'storage',
+  'folders',
   'services',
   'shutdownTimeoutMs',
+  'control',
+  'gate',
+  'time',
   'allowEmergencyShell',
 ]
 
-const serviceKeys = [
-  'name',
-  'command',
-  'environment',
-  'uid',
-  'gid',
-  'groups',
-  'workingDirectory',
-  'restart',
-  'restartDelayMs',
-  'restartLimit',
-  'stopSignal',
-  'stopTimeoutMs',
-  'after',
-]
-
-/** (uid_t) -1 means "leave unchanged" in setresuid(2), so it is no user. */
-const maxId = 0xffff_fffe
-/** setTimeout's longest delay, 24.8 days; a longer one would fire at once. */
-const maxTimeMs = 0x7fff_ffff
-/** Dots are left out: the kernel's own files in a cgroup (`cgroup.procs`) all have one. */
-const namePattern = /^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$/
 /** HOST_NAME_MAX is 64, see gethostname(2); labels as in RFC 1123. */
 const hostnamePattern =
   /^(?=.{1,64}$)[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*$/
-const restartPolicies: readonly string[] = ['always', 'on-failure', 'never']
 /** `init` marks the log lines of PID 1 itself. */
 const reservedNames: ReadonlySet<string> = new Set(['init', NETWORK_ONLINE])
 
@@ -187,6 +156,8 @@ export function validatePlan(value: unknown, source = 'plan'): Plan {
   if (problems.some(({ path }) => path === '')) throw new PlanError(source, problems)
   if (top['version'] !== 1) report(problems, 'version', '1', top['version'])
   const network = readObject(problems, 'network', top['network'] ?? {}, ['dhcp'])
+  const control = readObject(problems, 'control', top['control'] ?? {}, ['gid'])
+  const time = readObject(problems, 'time', top['time'] ?? {}, ['servers'])
   const plan: Plan = {
     version: 1,
     hostname: readString(problems, 'hostname', top['hostname'] ?? 'solo', 'a host name', hostnamePattern),
@@ -195,6 +166,10 @@ export function validatePlan(value: unknown, source = 'plan'): Plan {
     }),
     network: { dhcp: readBoolean(problems, 'network.dhcp', network['dhcp'] ?? false) },
     sysctl: readRecord(problems, 'sysctl', top['sysctl'] ?? {}, 'a name below /proc/sys', sysctlPattern),
+    storage: readStorage(problems, top['storage'] ?? null),
+    folders: readArray(problems, 'folders', top['folders'] ?? [], (path, each) =>
+      readFolder(problems, path, each),
+    ),
     services: readArray(problems, 'services', top['services'], (path, each) =>
       readService(problems, path, each),
     ),
@@ -205,95 +180,25 @@ export function validatePlan(value: unknown, source = 'plan'): Plan {
       1,
       maxTimeMs,
     ),
+    control: {
+      gid: readInteger(problems, 'control.gid', control['gid'] ?? 0, 0, maxId),
+    },
+    gate: readGate(problems, top['gate'] ?? {}),
+    time: {
+      servers: readArray(problems, 'time.servers', time['servers'] ?? [], (path, each) => {
+        return readString(problems, path, each, 'a name or an address', /^[A-Za-z0-9.:-]{1,253}$/)
+      }),
+    },
     allowEmergencyShell: readBoolean(problems, 'allowEmergencyShell', top['allowEmergencyShell'] ?? false),
   }
   checkNames(problems, plan.services)
   checkOrder(problems, plan.services)
+  checkDataFolders(problems, plan.services)
   if (problems.length > 0) throw new PlanError(source, problems)
   return plan
 }
 
 const sysctlPattern = /^(?!.*(^|[./])\.?[./])[\w-][\w./:*-]*$/
-
-function readService(problems: Problems, path: string, value: unknown): ServicePlan {
-  const service = readObject(problems, path, value, serviceKeys)
-  const at = (key: string): string => below(path, key)
-  const id = (where: string, each: unknown): number => readInteger(problems, where, each, 0, maxId)
-  return {
-    name: readString(
-      problems,
-      at('name'),
-      service['name'],
-      'a name of letters, digits, - and _',
-      namePattern,
-    ),
-    command: readCommand(problems, at('command'), service['command']),
-    environment: readRecord(
-      problems,
-      at('environment'),
-      service['environment'] ?? {},
-      'the name of a variable',
-      /^[A-Za-z_]\w*$/,
-    ),
-    uid: id(at('uid'), service['uid']),
-    gid: id(at('gid'), service['gid']),
-    groups: readArray(problems, at('groups'), service['groups'] ?? [], id),
-    workingDirectory: readString(
-      problems,
-      at('workingDirectory'),
-      service['workingDirectory'] ?? '/',
-      'an absolute path',
-      /^\//,
-    ),
-    restart: readRestart(problems, at('restart'), service['restart'] ?? 'always'),
-    restartDelayMs: readDelay(problems, at('restartDelayMs'), service['restartDelayMs'] ?? {}),
-    restartLimit: readInteger(problems, at('restartLimit'), service['restartLimit'] ?? 0, 0, 1_000_000),
-    stopSignal: readInteger(problems, at('stopSignal'), service['stopSignal'] ?? 15, 1, 64),
-    stopTimeoutMs: readInteger(
-      problems,
-      at('stopTimeoutMs'),
-      service['stopTimeoutMs'] ?? 10_000,
-      0,
-      maxTimeMs,
-    ),
-    after: readArray(problems, at('after'), service['after'] ?? [], (where, each) => {
-      return readString(problems, where, each, 'the name of a service')
-    }),
-  }
-}
-
-function readCommand(problems: Problems, path: string, value: unknown): string[] {
-  const command = readArray(problems, path, value, (where, each) => readString(problems, where, each))
-  if (Array.isArray(value) && !command[0]?.startsWith('/')) {
-    report(problems, `${path}[0]`, 'the absolute path of a program', command[0])
-  }
-  return command
-}
-
-function readRestart(problems: Problems, path: string, value: unknown): RestartPolicy {
-  if (value === 'always' || value === 'on-failure' || value === 'never') return value
-  report(problems, path, `one of ${restartPolicies.join(', ')}`, value)
-  return 'always'
-}
-
-function readDelay(problems: Problems, path: string, value: unknown): RestartDelay {
-  const delay = readObject(problems, path, value, ['initial', 'max', 'factor'])
-  const initial = readInteger(problems, below(path, 'initial'), delay['initial'] ?? 100, 0, maxTimeMs)
-  const max = readInteger(
-    problems,
-    below(path, 'max'),
-    delay['max'] ?? Math.max(30_000, initial),
-    0,
-    maxTimeMs,
-  )
-  const factor = delay['factor'] ?? 2
-  if (max < initial) report(problems, below(path, 'max'), `at least initial (${initial})`, max)
-  if (typeof factor !== 'number' || !(factor >= 1 && factor <= 100)) {
-    report(problems, below(path, 'factor'), 'a number from 1 to 100', factor)
-    return { initial, max, factor: 1 }
-  }
-  return { initial, max, factor }
-}
 
 function checkNames(problems: Problems, services: readonly ServicePlan[]): void {
   const seen = new Set<string>()

@@ -3,6 +3,7 @@
  * longer: SOLO_RUNS=<number of seeds>.
  */
 import { expect, test } from 'vitest'
+import { judge, nextLookAtMs, openGate, type Gate } from '../src/trial/gate.ts'
 import { checkInvariants } from './simulation/invariants.ts'
 import { randomFrom } from './simulation/random.ts'
 import {
@@ -25,6 +26,8 @@ const happenings: readonly (readonly [weight: number, happen: (world: World) => 
   [20, endOneProcess],
   [20, killOneGroup],
   [8, obeyStopSignal],
+  [12, answerOneProbe],
+  [12, notify],
   [4, (world) => send(world, { type: 'boot-finished' })],
   [4, (world) => send(world, { type: 'milestone', name: 'network-online' })],
   [4, leaveOthers],
@@ -73,6 +76,18 @@ function obeyStopSignal(world: World): void {
   }
 }
 
+function answerOneProbe(world: World): void {
+  const probes = [...world.probing]
+  if (probes.length === 0) return
+  const [service, { pid, probe }] = world.random.pick(probes)
+  send(world, { type: 'probed', service, pid, probe, failure: world.random.pick([null, null, 'refused']) })
+}
+
+function notify(world: World): void {
+  const [ready, watchdog] = [world.random.chance(0.5), world.random.chance(0.5)]
+  send(world, { type: 'notified', service: anyName(world), ready, watchdog, note: null })
+}
+
 /** A service forks something that outlives it. */
 function leaveOthers(world: World): void {
   for (const { service } of world.processes.values()) {
@@ -86,6 +101,15 @@ function sendNonsense(world: World): void {
   const status = world.state.services[service]?.status
   send(world, { type: 'process-exited', pid: 4_000_000 + world.random.below(1000), code: 0, signal: null })
   send(world, { type: 'timer', timer: 1_000_000 })
+  // The answer to a question about a process that is gone.
+  for (const probe of ['ready', 'health'] as const)
+    send(world, {
+      type: 'probed',
+      service,
+      pid: 4_000_000,
+      probe,
+      failure: world.random.pick([null, 'late']),
+    })
   if (status !== 'killing') send(world, { type: 'cgroup-empty', service })
   if (status !== 'starting') send(world, { type: 'spawn-failed', service, reason: 'nonsense' })
   if (world.phase !== 'file-systems') send(world, { type: 'phase-finished', phase: 'file-systems' })
@@ -118,6 +142,39 @@ function happen(world: World): void {
   }
 }
 
+/** What the gate says of a world, and when that world was last not well, by the test's own reckoning. */
+interface GateWatch {
+  gate: Gate
+  lastIllMs: number
+  crashes: number
+}
+
+function watchGate(world: World, watch: GateWatch): void {
+  const services = Object.values(world.state.services)
+  const required = services.filter(({ plan }) => plan.required)
+  const crashes = required.reduce((sum, service) => sum + service.crashes, 0)
+  const well = required.every(({ plan, status, healthy }) => {
+    return status === 'done' || (status === 'running' && (plan.health === null || healthy === true))
+  })
+  if (!well || !world.state.ready || crashes !== watch.crashes) watch.lastIllMs = world.nowMs
+  watch.crashes = crashes
+  const before = watch.gate
+  const view = { atMs: world.nowMs, ready: world.state.ready, services, probes: [], confirmed: true }
+  watch.gate = judge(before, view)
+  const { verdict, rules, openedAtMs, reason } = watch.gate
+  if (before.verdict !== 'waiting' && watch.gate !== before) throw new Error('the gate has changed its mind')
+  if (verdict === 'passed' && before.verdict === 'waiting' && world.nowMs - watch.lastIllMs < rules.stableMs)
+    throw new Error(`passed ${world.nowMs - watch.lastIllMs} ms after it was not well`)
+  const lost = required.some(({ status }) => status === 'failed')
+  const late = world.nowMs - openedAtMs >= rules.timeoutMs
+  if ((verdict === 'failed') !== (before.verdict === 'failed') && !lost && !late)
+    throw new Error(`failed before its time: ${reason}`)
+  if (verdict === 'waiting' && late) throw new Error('waits longer than it may')
+  if (verdict === 'waiting' && (nextLookAtMs(watch.gate) ?? -1) < world.nowMs)
+    throw new Error('nobody looks again')
+  if ((verdict === 'passed') !== (reason === '')) throw new Error(`${verdict}: ${reason}`)
+}
+
 /** One life of a machine: it boots, things go wrong, it goes down. */
 function live(seed: number): World {
   const world = worldOf(randomFrom(seed), seed)
@@ -139,6 +196,29 @@ function live(seed: number): World {
   }
   return world
 }
+
+test('judge() passes only who was well for long enough, fails only who had the time, and never changes its mind', () => {
+  const verdicts = new Map<string, number>()
+  for (let seed = 1; seed <= 300; seed++) {
+    const world = worldOf(randomFrom(seed), seed)
+    const rules = {
+      stableMs: world.random.below(4000),
+      timeoutMs: 30_000 + world.random.below(60_000),
+      confirm: true,
+    }
+    const watch: GateWatch = { gate: openGate(rules, 0), lastIllMs: 0, crashes: 0 }
+    try {
+      for (let count = 0; count < STEPS && world.shutdownAtMs === null; count++) {
+        happen(world)
+        watchGate(world, watch)
+      }
+    } catch (error) {
+      throw new Error(`SOLO_SEED=${seed}: ${String(error)}\n${world.trace.join('\n')}`, { cause: error })
+    }
+    verdicts.set(watch.gate.verdict, (verdicts.get(watch.gate.verdict) ?? 0) + 1)
+  }
+  for (const verdict of ['passed', 'failed', 'waiting']) expect(verdicts.get(verdict)).toBeGreaterThan(5)
+})
 
 test('step() keeps its invariants in made-up worlds with faults, and every shutdown ends in time', () => {
   const fixed = process.env['SOLO_SEED']

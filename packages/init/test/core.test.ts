@@ -173,3 +173,132 @@ test('step() never starts anything again once a shutdown was asked for', () => {
   expect(send(...booted, { type: 'start-requested', service: 'a', atMs: 1 })).toEqual([])
   expect(status('a')).toBe('stopped')
 })
+
+const spawned = (service: string, pid: number, atMs: number): Event => ({
+  type: 'spawned',
+  service,
+  pid,
+  atMs,
+})
+const said = (service: string, message: object, atMs: number): Event => {
+  return { type: 'notified', service, ready: false, watchdog: false, note: null, ...message, atMs }
+}
+
+test('step() starts what waits for a service only when that one says that it is ready', () => {
+  const { send, status } = machine([
+    { name: 'a', after: ['b'] },
+    { name: 'b', ready: { notify: true, timeoutMs: 300 } },
+  ])
+  send(...booted)
+  expect(send(spawned('b', 10, 1))).toEqual([{ type: 'arm-timer', timer: 1, delayMs: 300 }])
+  expect(status('b')).toBe('activating')
+  expect(send(said('b', { note: 'loading' }, 2))).toEqual([])
+  expect(send(said('b', { ready: true }, 3))).toEqual([{ type: 'cancel-timer', timer: 1 }, spawn('a')])
+  expect(status('b')).toBe('running')
+})
+
+test('step() takes only the answer of a probe for readiness where the plan has one, and only of this process', () => {
+  const { send, status } = machine([{ name: 'a', ready: { tcp: { port: 80 } } }])
+  send(...booted)
+  expect(send(spawned('a', 10, 1))).toContainEqual({
+    type: 'start-probe',
+    service: 'a',
+    pid: 10,
+    probe: 'ready',
+  })
+  send(said('a', { ready: true }, 2))
+  send({ type: 'probed', service: 'a', pid: 9, probe: 'ready', failure: null, atMs: 3 })
+  send({ type: 'probed', service: 'a', pid: 10, probe: 'ready', failure: 'refused', atMs: 4 })
+  expect(status('a')).toBe('activating')
+  const ready = send({ type: 'probed', service: 'a', pid: 10, probe: 'ready', failure: null, atMs: 5 })
+  expect(ready).toContainEqual({ type: 'stop-probe', service: 'a' })
+  expect(status('a')).toBe('running')
+})
+
+test('step() ends a service that is not ready in time, and starts it again', () => {
+  const run = machine([{ name: 'a', ready: { tcp: { port: 80 }, timeoutMs: 700 } }])
+  const { send, status } = run
+  send(...booted, spawned('a', 10, 1))
+  send({ type: 'probed', service: 'a', pid: 10, probe: 'ready', failure: 'connection refused', atMs: 2 })
+  expect(send({ type: 'timer', timer: 1, atMs: 701 })).toContainEqual({
+    type: 'kill',
+    service: 'a',
+    pid: 10,
+    signal: 15,
+  })
+  send(exit(10, 0, 710), { type: 'cgroup-empty', service: 'a', atMs: 711 })
+  expect(status('a')).toBe('backoff')
+  expect(run.state.services['a']).toMatchObject({
+    crashes: 1,
+    reason: 'not ready yet: connection refused; given up after 700 ms',
+  })
+})
+
+test('step() starts a service again when its health probe has failed often enough in a row, however it exits', () => {
+  const run = machine([
+    { name: 'a', restart: 'on-failure', health: { http: { port: 80 }, failures: 2 }, restartDelayMs: {} },
+  ])
+  const probed = (failure: string | null, atMs: number): Action[] =>
+    run.send({ type: 'probed', service: 'a', pid: 10, probe: 'health', failure, atMs })
+  run.send(...booted)
+  expect(run.send(spawned('a', 10, 1))).toContainEqual({
+    type: 'start-probe',
+    service: 'a',
+    pid: 10,
+    probe: 'health',
+  })
+  probed('status 500', 2)
+  probed(null, 3)
+  expect(run.state.services['a']?.healthy).toBe(true)
+  probed('status 500', 4)
+  expect(run.status('a')).toBe('running')
+  expect(probed('status 500', 5)).toContainEqual({ type: 'kill', service: 'a', pid: 10, signal: 15 })
+  expect(run.state.services['a']?.healthy).toBe(false)
+  run.send(exit(10, 0, 6), { type: 'cgroup-empty', service: 'a', atMs: 7 })
+  expect(run.status('a')).toBe('backoff')
+  expect(run.state.services['a']).toMatchObject({
+    crashes: 1,
+    reason: 'unhealthy: status 500 (2 times in a row)',
+  })
+})
+
+test('step() ends a service whose watchdog hears nothing, and lets one live that speaks', () => {
+  const { send, status } = machine([{ name: 'a', watchdogMs: 1000 }])
+  send(...booted)
+  expect(send(spawned('a', 10, 1))).toContainEqual({ type: 'arm-timer', timer: 1, delayMs: 1000 })
+  expect(send(said('a', { watchdog: true }, 900))).toEqual([
+    { type: 'cancel-timer', timer: 1 },
+    { type: 'arm-timer', timer: 2, delayMs: 1000 },
+  ])
+  expect(status('a')).toBe('running')
+  send({ type: 'timer', timer: 2, atMs: 1900 })
+  expect(status('a')).toBe('stopping')
+})
+
+test('step() stops a service that is asked to stop while it is condemned, and does not start it again', () => {
+  const { send, status } = machine([{ name: 'a', watchdogMs: 1000 }])
+  send(...booted, spawned('a', 10, 1), { type: 'timer', timer: 1, atMs: 1001 })
+  send({ type: 'stop-requested', service: 'a', atMs: 1002 })
+  send(exit(10, 0, 1003), { type: 'cgroup-empty', service: 'a', atMs: 1004 })
+  expect(status('a')).toBe('stopped')
+})
+
+test('step() never starts a service that is withheld, and tells why', () => {
+  const { send, status } = machine([{ name: 'a' }, { name: 'b', after: ['a'] }])
+  const reason = 'its data are of version 2'
+  expect(send({ type: 'withheld', service: 'a', reason, atMs: 0 })).toEqual([])
+  expect(send(...booted)).toEqual([spawn('b')])
+  expect(send({ type: 'spawned', service: 'b', pid: 10, atMs: 1 })).toEqual([
+    { type: 'ready', running: 1, failed: [{ name: 'a', reason }] },
+  ])
+  expect(status('a')).toBe('failed')
+  for (const type of ['start-requested', 'stop-requested', 'start-requested'] as const)
+    expect(send({ type, service: 'a', atMs: 2 })).toEqual([])
+})
+
+test('step() takes it as nonsense when a service that runs is withheld', () => {
+  const { send, status } = machine([{ name: 'a' }])
+  send(...booted, { type: 'spawned', service: 'a', pid: 10, atMs: 1 })
+  send({ type: 'withheld', service: 'a', reason: 'too late', atMs: 2 })
+  expect(status('a')).toBe('running')
+})

@@ -1,10 +1,9 @@
 import { execFileSync } from 'node:child_process'
 import { closeSync, openSync, readSync, rmSync } from 'node:fs'
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { startPid1 } from './namespace/pid1.ts'
 
 // Two shared cores: what takes 0.1 s alone may take seconds.
-vi.setConfig({ testTimeout: 30_000 })
 
 const nobody = { uid: 65_534, gid: 65_534 }
 const shell = (name: string, script: string, more: object = {}) => {
@@ -177,4 +176,66 @@ test('PID 1 of a namespace says what is wrong with its plan and ends with status
     /plan\.json: services\[0\]\.command\[0\]: expected the absolute path of a program, found "web"$/,
   )
   expect(await pid1.ended).toEqual({ code: 78, signal: null })
+})
+
+test('PID 1 starts what waits for a service when systemd-notify, from a child of it, says READY', async () => {
+  const script =
+    'test -S "$NOTIFY_SOCKET" && sleep 0.3; systemd-notify --ready --status="all there"; exec sleep 60'
+  await using pid1 = startPid1([
+    { ...shell('db', script), ready: { notify: true } },
+    shell('web', 'echo up; exec sleep 60', { after: ['db'] }),
+  ])
+  await pid1.waitFor(/web: up$/)
+  const at = (pattern: RegExp): number => pid1.lines.findIndex((line) => pattern.test(line))
+  expect(at(/init: db: ready after \d+ ms$/)).toBeGreaterThan(at(/init: db: started/))
+  expect(at(/web: up$/)).toBeGreaterThan(at(/init: db: ready after/))
+})
+
+test('PID 1 does not take the READY of another service, or of nobody, for that of the one that it waits for', async () => {
+  const waits = { ready: { notify: true, timeoutMs: 1500 }, restartDelayMs: { initial: 60_000, max: 60_000 } }
+  await using pid1 = startPid1([
+    shell('db', 'exec sleep 60', waits),
+    shell('liar', 'systemd-notify --ready; exit 0', { after: [], watchdogMs: 60_000, restart: 'never' }),
+  ])
+  pid1.tell(`NOTIFY_SOCKET=${pid1.run}/notify systemd-notify --ready; echo lied`)
+  await pid1.waitFor(/driver: lied$/)
+  await pid1.waitFor(/init: liar: done/)
+  await pid1.waitFor(/init: db: not ready within 1500 ms$/)
+  expect(pid1.lines.filter((line) => line.includes('db: ready'))).toEqual([])
+})
+
+test('PID 1 starts a service again whose health probe fails, and one whose watchdog hears nothing', async () => {
+  const quick = { restartDelayMs: { initial: 50 } }
+  const file = `/var/tmp/solo-health-${process.pid}`
+  await using pid1 = startPid1([
+    shell('web', 'echo "run $$"; exec sleep 60', {
+      ...quick,
+      health: { command: ['/bin/sh', '-c', `test ! -e ${file} || { echo broken; exit 1; }`], intervalMs: 50 },
+    }),
+    shell('dog', 'systemd-notify WATCHDOG=1; echo "barks for $WATCHDOG_USEC us"; exec sleep 60', {
+      ...quick,
+      watchdogMs: 700,
+    }),
+  ])
+  await pid1.waitFor(/dog: barks for 700000 us$/)
+  await pid1.waitFor(/init: dog: no sign of life \(WATCHDOG=1\) for 700 ms$/)
+  const first = numberIn(await pid1.waitFor(/web: run \d+$/))
+  pid1.tell(`touch ${file}`)
+  await pid1.waitFor(/init: web: unhealthy: \/bin\/sh exited with status 1: broken \(3 times in a row\)$/)
+  pid1.tell(`rm ${file}`)
+  await pid1.waitFor(new RegExp(`web: run (?!${first}$)\\d+$`))
+})
+
+test('PID 1 gives a service the capabilities that its plan names, and no others', async () => {
+  const show = 'grep -E "^Cap(Eff|Bnd|Amb)" /proc/self/status | tr -d "\\t\\n"; echo; exec sleep 60'
+  const capabilities = ['CAP_NET_BIND_SERVICE', 'CAP_SYS_TIME']
+  const mask = ((1n << 10n) | (1n << 25n)).toString(16).padStart(16, '0')
+  await using pid1 = startPid1([
+    shell('user', show, { capabilities }),
+    { ...shell('root', show, { capabilities }), uid: 0, gid: 0 },
+    { ...shell('bare', show, { capabilities: [] }), uid: 0, gid: 0 },
+  ])
+  await pid1.waitFor(new RegExp(`user: CapEff:${mask}CapBnd:${mask}CapAmb:${mask}$`))
+  await pid1.waitFor(new RegExp(`root: CapEff:${mask}CapBnd:${mask}CapAmb:`))
+  await pid1.waitFor(/bare: CapEff:0{16}CapBnd:0{16}CapAmb:0{16}$/)
 })

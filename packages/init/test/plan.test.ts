@@ -1,6 +1,8 @@
 import { assert, jsonValue, property } from 'fast-check'
 import { expect, test } from 'vitest'
+import * as constants from '@pkg/sys/constants'
 import { parsePlan, PlanError, validatePlan } from '@pkg/init/plan'
+import { capabilityNames } from '../src/plan/capabilities.ts'
 
 const web = { name: 'web', command: ['/bin/web'], uid: 61_184, gid: 61_184 }
 
@@ -21,6 +23,8 @@ test('validatePlan() fills in what was left out', () => {
     modules: [],
     network: { dhcp: false },
     sysctl: {},
+    storage: null,
+    folders: [],
     services: [
       {
         ...web,
@@ -33,9 +37,19 @@ test('validatePlan() fills in what was left out', () => {
         stopSignal: 15,
         stopTimeoutMs: 10_000,
         after: [],
+        ready: 'started',
+        health: null,
+        watchdogMs: 0,
+        required: true,
+        capabilities: null,
+        data: null,
+        beforeUpdate: null,
       },
     ],
     shutdownTimeoutMs: 30_000,
+    control: { gid: 0 },
+    gate: { stableMs: 10_000, timeoutMs: 120_000, confirm: false, probes: [] },
+    time: { servers: [] },
     allowEmergencyShell: false,
   })
 })
@@ -47,6 +61,8 @@ test('validatePlan() reports every mistake at once, each with the path of its ke
     modules: ['virtio net'],
     network: { dhcp: 'yes' },
     sysctl: { '../etc/passwd': 'x', 'net.ipv4.ip_forward': 1 },
+    storage: { dataPartition: '', builtDiskGuid: '0' },
+    folders: [{ path: '/var/../etc', mode: 0o10000 }],
     services: [
       { ...web, command: ['web'], uid: -1, restart: 'sometimes', restartDelayMs: { initial: 9, max: 3 } },
       { ...web, comand: [], stopSignal: 65, after: ['db'] },
@@ -60,6 +76,10 @@ test('validatePlan() reports every mistake at once, each with the path of its ke
     'network.dhcp: true or false',
     'sysctl["../etc/passwd"]: a name below /proc/sys',
     'sysctl["net.ipv4.ip_forward"]: a string',
+    'storage.dataPartition: the name of a partition',
+    'storage.builtDiskGuid: a GUID in lower case, without NUL',
+    'folders[0].path: an absolute path, without NUL',
+    'folders[0].mode: a whole number from 0 to 4095',
     'services[0].command[0]: the absolute path of a program',
     'services[0].uid: a whole number from 0 to 4294967294',
     'services[0].restart: one of always, on-failure, never',
@@ -70,6 +90,60 @@ test('validatePlan() reports every mistake at once, each with the path of its ke
     'services[1].name: a name that no other service has',
     'services[1].after[0]: the name of a service in this plan',
   ])
+})
+
+test('validatePlan() fills in what a probe leaves out', () => {
+  const probed = {
+    ...web,
+    ready: { http: { port: 80 } },
+    health: { command: ['/bin/true'] },
+    capabilities: ['CAP_NET_RAW'],
+  }
+  const [service] = validatePlan({ version: 1, services: [probed] }).services
+  expect(service).toMatchObject({
+    ready: { http: { port: 80, path: '/', status: 200 }, timeoutMs: 90_000 },
+    health: { command: ['/bin/true'], intervalMs: 10_000, timeoutMs: 5000, failures: 3 },
+    capabilities: ['CAP_NET_RAW'],
+  })
+})
+
+test('validatePlan() reports mistakes in probes, gate, control and time with their paths', () => {
+  const problems = problemsOf({
+    version: 1,
+    services: [
+      { ...web, name: 'a', ready: 'soon', health: { failures: 0 }, capabilities: ['NET_ADMIN'] },
+      { ...web, name: 'b', ready: { notify: 1, tcp: { port: 1 } }, health: { tcp: { port: 70_000 } } },
+      { ...web, name: 'c', ready: { http: { port: 80, path: '/ HTTP/1.0' } }, watchdogMs: -1 },
+      { ...web, name: 'd', ready: { tcp: { port: 1 }, http: { port: 2 } }, required: 1 },
+    ],
+    control: { group: 1 },
+    gate: { stableMs: -1, probes: [{ command: ['check'] }, { tcp: {} }] },
+    time: { servers: ['a b'] },
+  })
+  expect(problems).toEqual([
+    'control.group: one of gid',
+    'services[0].ready: "started", or an object with notify, tcp, http or command',
+    'services[0].health: one of tcp, http and command',
+    'services[0].health.failures: a whole number from 1 to 1000',
+    'services[0].capabilities[0]: the name of a capability, such as CAP_NET_ADMIN',
+    'services[1].ready.notify: true',
+    'services[1].ready.tcp: nothing beside notify',
+    'services[1].health.tcp.port: a whole number from 1 to 65535',
+    'services[2].ready.http.path: a path, without NUL',
+    'services[2].watchdogMs: a whole number from 0 to 2147483647',
+    'services[3].ready: one of tcp, http and command',
+    'services[3].required: true or false',
+    'gate.stableMs: a whole number from 0 to 2147483647',
+    'gate.probes[0].command[0]: the absolute path of a program',
+    'gate.probes[1].tcp.port: a whole number from 1 to 65535',
+    'time.servers[0]: a name or an address, without NUL',
+  ])
+})
+
+test('capabilityNames has the numbers of the kernel', () => {
+  const numbers = Object.fromEntries(capabilityNames.map((name, number) => [name, number]))
+  const kernel = Object.entries(constants).filter(([name]) => /^CAP_(?!LAST_CAP|\w*_OK$)/.test(name))
+  expect(numbers).toEqual(Object.fromEntries(kernel))
 })
 
 test('validatePlan() refuses services that wait for each other in a circle', () => {
@@ -110,6 +184,7 @@ test('validatePlan() throws nothing but PlanError, whatever it is given', () => 
         value,
         { version: 1, services: [service] },
         { version: 1, services: [{ ...web, after: value }] },
+        { version: 1, services: [{ ...web, ready: value, health: value }], gate: value, control: value },
       ]) {
         try {
           validatePlan(each)

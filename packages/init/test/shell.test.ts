@@ -31,6 +31,8 @@ function countingHands(failAt: number) {
       return calls + 100
     },
     kill: call,
+    startProbe: call,
+    stopProbe: call,
     killGroup(_service, onEmpty) {
       call()
       onEmpty()
@@ -80,7 +82,7 @@ test('supervise() gets to the end of every shutdown, whichever call of its hands
   )
 })
 
-test('runSteps() goes on after a step that fails, and says how long each took', () => {
+test('runSteps() goes on after a step that fails, and says how long each took', async () => {
   const lines: string[] = []
   let ms = 0
   const steps = [
@@ -91,9 +93,9 @@ test('runSteps() goes on after a step that fails, and says how long each took', 
         throw new Error('no such device')
       },
     },
-    { name: 'three', run: () => {} },
+    { name: 'three', run: () => Promise.resolve() },
   ]
-  runSteps(
+  await runSteps(
     steps,
     () => (ms += 1.5),
     (priority, text) => lines.push(`${priority} ${text}`),
@@ -131,6 +133,7 @@ test('parseOptions() reads both ways of writing a value, and refuses what it doe
     plan: '/p.json',
     console: undefined,
     cgroup: 'solo',
+    run: '/run/solo',
     mode: 'container',
     debug: true,
   })
@@ -138,6 +141,7 @@ test('parseOptions() reads both ways of writing a value, and refuses what it doe
   expect(() => parseOptions(['single'])).toThrow('unknown option single')
   expect(() => parseOptions(['--plan'])).toThrow('--plan: a value is missing')
   expect(() => parseOptions(['--mode', 'vm'])).toThrow('expected machine or container, got vm')
+  expect(() => parseOptions(['--run', 'run'])).toThrow('expected an absolute path')
   expect(() => parseOptions(['--cgroup', '../x'])).toThrow('expected letters, digits, _ and -, got ../x')
 })
 

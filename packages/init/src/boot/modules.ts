@@ -1,9 +1,10 @@
 /** Kernel modules: those of the plan, then those that the devices ask for, now and whenever one appears. */
-import { AT_FDCWD, MODULE_INIT_COMPRESSED_FILE, O_DIRECTORY, O_RDONLY } from '@pkg/sys/constants'
+import { AT_FDCWD, MODULE_INIT_COMPRESSED_FILE, O_RDONLY } from '@pkg/sys/constants'
 import { isSysError } from '@pkg/sys/errno'
-import { getdents64, openat } from '@pkg/sys/fs'
+import { openat } from '@pkg/sys/fs'
 import { finit_module } from '@pkg/sys/module'
 import { uname } from '@pkg/sys/system'
+import { namesIn } from '../shell/folder.ts'
 import { readText } from '../shell/text-file.ts'
 import { moduleFinder, type ModuleFinder, type ModuleIndex } from './module-index.ts'
 
@@ -77,25 +78,15 @@ function moduleLoader(finder: ModuleFinder): ModuleLoader {
  * devices, the firmware's description (drivers/firmware/dmi-id.c) and the processors (drivers/base/cpu.c).
  */
 export function deviceModaliases(): ReadonlySet<string> {
-  const lists = names('/sys/bus').map((bus) => `/sys/bus/${bus}/devices`)
+  const lists = namesIn('/sys/bus').map((bus) => `/sys/bus/${bus}/devices`)
   const found = new Set<string>()
   for (const list of [...lists, '/sys/class/input', '/sys/class/dmi', '/sys/devices/system']) {
-    for (const device of names(list)) {
+    for (const device of namesIn(list)) {
       const modalias = readModalias(`${list}/${device}/modalias`)
       if (modalias !== '') found.add(modalias)
     }
   }
   return found
-}
-
-function names(folder: string): string[] {
-  try {
-    using opened = openat(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY)
-    return [...getdents64(opened)].map(({ d_name }) => d_name)
-  } catch (error) {
-    if (isSysError(error)) return []
-    throw error
-  }
 }
 
 /** Most devices have none, and devices come and go while one looks. */

@@ -9,19 +9,19 @@ export interface BootStep {
   /** What it is, for the log. */
   readonly name: string
   /** Does it; a returned text says what was done. */
-  readonly run: () => string | void
+  readonly run: () => string | void | Promise<string | void>
 }
 
-/** Runs the steps in order. */
-export function runSteps(
+/** Runs the steps in order, each when the one before it is done. */
+export async function runSteps(
   steps: readonly BootStep[],
   nowMs: () => number,
   log: (priority: LogPriority, text: string) => void,
-): void {
+): Promise<void> {
   for (const { name, run } of steps) {
     const startMs = nowMs()
     try {
-      const done = run()
+      const done = await run()
       log(
         'info',
         `${name}${typeof done === 'string' ? `: ${done}` : ''} (${(nowMs() - startMs).toFixed(1)} ms)`,

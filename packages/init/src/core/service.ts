@@ -1,6 +1,14 @@
 /** The transitions of one service. `core.ts` says which event leads here; each function is one cell group. */
 import { NETWORK_ONLINE } from '../plan.ts'
-import { afterExit, describeExit, restartDelayMs, signalName, STABLE_RUN_MS } from './restart.ts'
+import { endProbe, startProbe } from './health.ts'
+import {
+  afterExit,
+  type AfterExit,
+  describeExit,
+  restartDelayMs,
+  signalName,
+  STABLE_RUN_MS,
+} from './restart.ts'
 import { armTimer, cancelTimer, log, random, type Draft, type Exit, type ServiceState } from './state.ts'
 
 /** A kill that has not emptied the cgroup is repeated: a process in uninterruptible sleep may wake up later. */
@@ -18,11 +26,16 @@ export function startIfReleased(draft: Draft, service: ServiceState): void {
   if (service.plan.after.every((name) => isSettled(draft, name))) start(draft, service)
 }
 
-/** Whether those who wait for `name` may go on: it has been tried, whatever came of it. */
+/** Whether nobody can know yet what will come of it. */
+export function isUndecided({ status }: ServiceState): boolean {
+  return status === 'waiting' || status === 'starting' || status === 'activating'
+}
+
+/** Whether those who wait for `name` may go on: it is ready, or has been tried in vain. */
 function isSettled(draft: Draft, name: string): boolean {
   if (name === NETWORK_ONLINE) return draft.state.milestones.includes(name)
   const service = draft.state.services[name]
-  return service === undefined || (service.status !== 'waiting' && service.status !== 'starting')
+  return service === undefined || !isUndecided(service)
 }
 
 function start(draft: Draft, service: ServiceState): void {
@@ -32,18 +45,59 @@ function start(draft: Draft, service: ServiceState): void {
   draft.actions.push({ type: 'spawn', service: service.plan.name })
 }
 
-/** starting → running, or on to stopping when somebody has asked for that meanwhile. */
+/** starting → activating or running, or on to stopping when somebody has asked for that meanwhile. */
 export function spawned(draft: Draft, service: ServiceState, pid: number): void {
   if (service.status !== 'starting') return
-  service.status = 'running'
+  const { name, ready } = service.plan
+  service.status = 'activating'
   service.pid = pid
   service.cgroupEmpty = false
   service.startedAtMs = draft.atMs
   service.exit = null
+  service.condemned = false
+  service.healthy = null
+  service.healthFailures = 0
+  service.note = ''
   service.reason = ''
-  log(draft, 'info', `${service.plan.name}: started as process ${pid}`)
+  log(draft, 'info', `${name}: started as process ${pid}`)
   service.stopAsked = false
-  if (!service.wanted) stop(draft, service)
+  if (!service.wanted) return stop(draft, service)
+  if (ready === 'started') return activated(draft, service)
+  service.timer = armTimer(draft, ready.timeoutMs)
+  if (!('notify' in ready)) startProbe(draft, service, 'ready')
+}
+
+/** activating → running: it is ready, and from now on has to be well. */
+export function activated(draft: Draft, service: ServiceState): void {
+  const { name, ready, health, watchdogMs } = service.plan
+  service.status = 'running'
+  service.reason = ''
+  service.timer = cancelTimer(draft, service.timer)
+  endProbe(draft, service)
+  if (ready !== 'started') {
+    const tookMs = Math.round(draft.atMs - (service.startedAtMs ?? draft.atMs))
+    log(draft, 'info', `${name}: ready after ${tookMs} ms`)
+  }
+  if (health !== null) startProbe(draft, service, 'health')
+  if (watchdogMs > 0) service.timer = armTimer(draft, watchdogMs)
+}
+
+/** activating or running → stopping: not because somebody asked, but because it is not what it ought to be. */
+export function condemn(draft: Draft, service: ServiceState, reason: string): void {
+  if (service.pid === null) return
+  service.condemned = true
+  service.reason = reason
+  log(draft, 'warning', `${service.plan.name}: ${reason}`)
+  signalStop(draft, service, service.pid)
+}
+
+function signalStop(draft: Draft, service: ServiceState, pid: number): void {
+  const { name, stopSignal, stopTimeoutMs } = service.plan
+  service.status = 'stopping'
+  service.timer = cancelTimer(draft, service.timer)
+  endProbe(draft, service)
+  draft.actions.push({ type: 'kill', service: name, pid, signal: stopSignal })
+  service.timer = armTimer(draft, stopTimeoutMs)
 }
 
 /** starting → backoff or failed: there is no process, so nothing has to be killed. */
@@ -52,8 +106,17 @@ export function spawnFailed(draft: Draft, service: ServiceState, reason: string)
   service.exit = null
   if (service.stopAsked || !service.wanted) return ended(draft, service)
   service.reason = reason
+  service.crashes += 1
   if (service.plan.restart === 'never') return fail(draft, service)
   backOff(draft, service, 0)
+}
+
+/** waiting → failed, for as long as the machine runs: no request starts it. Comes before the boot is over. */
+export function withheld(draft: Draft, service: ServiceState, reason: string): void {
+  if (service.status !== 'waiting') return
+  service.withheld = true
+  service.reason = reason
+  fail(draft, service)
 }
 
 /** The main process has ended; what it left in its cgroup goes too, and only then the service has ended. */
@@ -62,7 +125,8 @@ export function exited(draft: Draft, service: ServiceState, exit: Exit): void {
   service.exit = exit
   if (service.status === 'killing') return endIfGone(draft, service)
   const ranMs = draft.atMs - (service.startedAtMs ?? draft.atMs)
-  if (!service.stopAsked) service.reason = `${describeExit(exit)} after ${Math.round(ranMs)} ms`
+  if (!service.stopAsked && !service.condemned)
+    service.reason = `${describeExit(exit)} after ${Math.round(ranMs)} ms`
   service.timer = cancelTimer(draft, service.timer)
   killRest(draft, service)
 }
@@ -77,7 +141,11 @@ export function cgroupEmpty(draft: Draft, service: ServiceState): void {
 /** One of its timers: what it means lies in the state. */
 export function timerFired(draft: Draft, service: ServiceState): void {
   service.timer = null
-  const { name, stopSignal, stopTimeoutMs } = service.plan
+  const { name, ready, stopSignal, stopTimeoutMs, watchdogMs } = service.plan
+  if (service.status === 'activating' && ready !== 'started')
+    return condemn(draft, service, lateText(ready.timeoutMs, service.reason))
+  if (service.status === 'running')
+    return condemn(draft, service, `no sign of life (WATCHDOG=1) for ${watchdogMs} ms`)
   if (service.status === 'backoff') {
     service.status = 'waiting'
     return startIfReleased(draft, service)
@@ -93,9 +161,13 @@ export function timerFired(draft: Draft, service: ServiceState): void {
   }
 }
 
+function lateText(timeoutMs: number, reason: string): string {
+  return reason === '' ? `not ready within ${timeoutMs} ms` : `${reason}; given up after ${timeoutMs} ms`
+}
+
 /** Somebody wants it to run (again). A failed one gets all its tries back. */
 export function startRequested(draft: Draft, service: ServiceState): void {
-  if (draft.state.shutdown !== null) return
+  if (draft.state.shutdown !== null || service.withheld) return
   service.wanted = true
   if (!isDown(service) && service.status !== 'backoff') return
   service.failures = 0
@@ -108,7 +180,7 @@ export function startRequested(draft: Draft, service: ServiceState): void {
 /** Somebody wants it not to run: any state → on the way to stopped. */
 export function stop(draft: Draft, service: ServiceState): void {
   service.wanted = false
-  const { status, plan, pid } = service
+  const { status, pid } = service
   if (isDown(service)) {
     service.status = 'stopped'
     return
@@ -116,15 +188,13 @@ export function stop(draft: Draft, service: ServiceState): void {
   service.stopAsked = true
   // Their answers are under way and lead to `ended`.
   if (status === 'starting' || status === 'stopping' || status === 'killing') return
-  if (status !== 'running' || pid === null) return ended(draft, service)
-  service.status = 'stopping'
-  draft.actions.push({ type: 'kill', service: plan.name, pid, signal: plan.stopSignal })
-  service.timer = armTimer(draft, plan.stopTimeoutMs)
+  if (pid === null) return ended(draft, service)
+  signalStop(draft, service, pid)
 }
 
-/** running or stopping → killing at once, when the shutdown has no time left. */
+/** activating, running or stopping → killing at once, when the shutdown has no time left. */
 export function killNow(draft: Draft, service: ServiceState): void {
-  if (service.status !== 'running' && service.status !== 'stopping') return
+  if (!['activating', 'running', 'stopping'].includes(service.status)) return
   service.stopAsked = true
   service.timer = cancelTimer(draft, service.timer)
   killRest(draft, service)
@@ -132,6 +202,7 @@ export function killNow(draft: Draft, service: ServiceState): void {
 
 function killRest(draft: Draft, service: ServiceState): void {
   service.status = 'killing'
+  endProbe(draft, service)
   service.cgroupEmpty = false
   service.timer = armTimer(draft, KILL_AGAIN_MS)
   draft.actions.push({ type: 'kill-cgroup', service: service.plan.name })
@@ -152,13 +223,20 @@ function ended(draft: Draft, service: ServiceState): void {
     log(draft, 'info', `${plan.name}: stopped${how}`)
     return startIfReleased(draft, service)
   }
-  const next = exit === null ? 'restart' : afterExit(plan.restart, exit)
+  const next = whatNext(service)
   if (next === 'done') {
     service.status = 'done'
     return log(draft, 'info', `${plan.name}: done${how}`)
   }
+  service.crashes += 1
   if (next === 'failed') return fail(draft, service)
   backOff(draft, service, draft.atMs - (service.startedAtMs ?? draft.atMs))
+}
+
+/** A process that we ended because it was not well has failed, however politely it went. */
+function whatNext({ plan, exit, condemned }: ServiceState): AfterExit {
+  if (condemned || exit === null) return plan.restart === 'never' ? 'failed' : 'restart'
+  return afterExit(plan.restart, exit)
 }
 
 function backOff(draft: Draft, service: ServiceState, ranMs: number): void {

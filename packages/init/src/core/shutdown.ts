@@ -3,6 +3,7 @@
  * then the power. Each phase ends when its work is done or its time is over, whichever comes first, so the
  * last phase is always reached.
  */
+import { endProbe } from './health.ts'
 import { isDown, killNow, stop } from './service.ts'
 import {
   armTimer,
@@ -98,7 +99,10 @@ function enter(draft: Draft, phase: ShutdownPhase): void {
     return
   }
   if (phase === 'power') {
-    for (const service of Object.values(services)) service.timer = cancelTimer(draft, service.timer)
+    for (const service of Object.values(services)) {
+      service.timer = cancelTimer(draft, service.timer)
+      endProbe(draft, service)
+    }
     draft.actions.push({ type: 'power', kind: shutdown.kind })
     return
   }

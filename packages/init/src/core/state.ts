@@ -11,6 +11,7 @@ export type ShutdownPhase = 'services' | 'processes' | 'file-systems' | 'power'
 export type ServiceStatus =
   | 'waiting'
   | 'starting'
+  | 'activating'
   | 'running'
   | 'stopping'
   | 'killing'
@@ -26,6 +27,9 @@ export interface Exit {
   /** Number of the signal that ended it, or null. */
   readonly signal: number | null
 }
+
+/** What is asked of a service from outside, again and again: whether it is ready yet, or whether it is well. */
+export type ProbeKind = 'ready' | 'health'
 
 /** One service, as the core sees it. */
 export interface ServiceState {
@@ -47,10 +51,24 @@ export interface ServiceState {
   exit: Exit | null
   /** Ends in a row without a stable run. */
   failures: number
+  /** How often it has ended, or not even begun, without being asked to stop. */
+  crashes: number
   /** How often it has been started. */
   starts: number
-  /** The one timer that it may have: restart, stop or kill, according to `status`. */
+  /** The one timer that it may have: readiness, watchdog, restart, stop or kill, according to `status`. */
   timer: number | null
+  /** The probe that is under way, or null. */
+  probing: ProbeKind | null
+  /** What its health probe said last; null before the first answer of this process, or without a probe. */
+  healthy: boolean | null
+  /** Health probes in a row that have failed. */
+  healthFailures: number
+  /** Whether the end that is under way is ours, because it was not ready in time or not well. */
+  condemned: boolean
+  /** Whether it must not be started, as long as the machine runs: its data are not what its code can work with. */
+  withheld: boolean
+  /** What it says of itself (sd_notify's `STATUS=`); empty when nothing. */
+  note: string
   /** Why it is not running, in words; empty while nothing went wrong. */
   reason: string
 }
@@ -89,14 +107,34 @@ export interface State {
   random: number
 }
 
+/** What a service says of itself by the protocol of sd_notify(3). */
+export interface Notification {
+  /** `READY=1`. */
+  readonly ready: boolean
+  /** `WATCHDOG=1`. */
+  readonly watchdog: boolean
+  /** `STATUS=…`; null when the message has none. */
+  readonly note: string | null
+}
+
 /** What has happened. `atMs` is the monotonic time of it. */
 export type Event = { readonly atMs: number } & (
   | { readonly type: 'boot-finished' }
   | { readonly type: 'milestone'; readonly name: string }
+  | { readonly type: 'withheld'; readonly service: string; readonly reason: string }
   | { readonly type: 'spawned'; readonly service: string; readonly pid: number }
   | { readonly type: 'spawn-failed'; readonly service: string; readonly reason: string }
   | ({ readonly type: 'process-exited'; readonly pid: number } & Exit)
   | { readonly type: 'cgroup-empty'; readonly service: string }
+  | ({ readonly type: 'notified'; readonly service: string } & Notification)
+  | {
+      readonly type: 'probed'
+      readonly service: string
+      readonly pid: number
+      readonly probe: ProbeKind
+      /** Why the probe failed; null when it succeeded. */
+      readonly failure: string | null
+    }
   | { readonly type: 'timer'; readonly timer: number }
   | { readonly type: 'start-requested'; readonly service: string }
   | { readonly type: 'stop-requested'; readonly service: string }
@@ -123,13 +161,22 @@ export type Action =
   | { readonly type: 'kill'; readonly service: string; readonly pid: number; readonly signal: number }
   /** Kill whatever is in its cgroup; answered by `cgroup-empty`, at once when it already is. */
   | { readonly type: 'kill-cgroup'; readonly service: string }
+  /** Ask again and again, each answer a `probed`: until the first success for `ready`, for ever for `health`. */
+  | {
+      readonly type: 'start-probe'
+      readonly service: string
+      readonly pid: number
+      readonly probe: ProbeKind
+    }
+  /** Stop asking. */
+  | { readonly type: 'stop-probe'; readonly service: string }
   /** Send `timer` with this number after the delay. */
   | { readonly type: 'arm-timer'; readonly timer: number; readonly delayMs: number }
   /** Forget the timer. */
   | { readonly type: 'cancel-timer'; readonly timer: number }
   /** Write a log line. */
   | { readonly type: 'log'; readonly priority: LogPriority; readonly text: string }
-  /** The boot is over and every service has been started, or has failed to: write the line that says so. */
+  /** The boot is over and every service is ready, or has failed to be: write the line that says so. */
   | { readonly type: 'ready'; readonly running: number; readonly failed: readonly FailedService[] }
   /** Do a phase within the time; answered by `phase-finished`. */
   | { readonly type: 'shutdown-phase'; readonly phase: ShutdownPhase; readonly timeoutMs: number }
@@ -165,8 +212,15 @@ export function initialState(plan: Plan, seed: number): State {
       startedAtMs: null,
       exit: null,
       failures: 0,
+      crashes: 0,
       starts: 0,
       timer: null,
+      probing: null,
+      healthy: null,
+      healthFailures: 0,
+      condemned: false,
+      withheld: false,
+      note: '',
       reason: '',
     }
   }

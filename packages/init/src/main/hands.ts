@@ -10,6 +10,7 @@ import type { ServicePlan } from '../plan.ts'
 import { killGroup, removeGroup } from '../shell/cgroup.ts'
 import { endMachine } from '../shell/power.ts'
 import { endAllProcesses } from '../shell/processes.ts'
+import type { Prober } from '../shell/prober.ts'
 import { spawnService } from '../shell/spawn-service.ts'
 import type { Hands } from '../shell/supervisor.ts'
 import { readText } from '../shell/text-file.ts'
@@ -23,6 +24,10 @@ export interface HandsContext {
   readonly console: Console
   /** Folder of the services' cgroups, or null. */
   readonly cgroups: string | null
+  /** Where services send what sd_notify(3) says; null where nobody listens. */
+  readonly notifySocket: string | null
+  /** Asks services whether they are ready and well. */
+  readonly prober: Prober
   /** Monotonic clock. */
   readonly nowMs: () => number
   /** Writes a line of PID 1's. */
@@ -31,6 +36,10 @@ export interface HandsContext {
   readonly isChildless: () => boolean
   /** Resolves when a child has ended. */
   readonly nextExit: () => Promise<void>
+  /** The file systems are about to be unmounted. */
+  readonly onFileSystemsEnd: () => void
+  /** The file systems are unmounted, or can only be read. */
+  readonly onFileSystemsEnded: () => void
 }
 
 /** How long the last lines may take to reach a slow console. */
@@ -46,6 +55,7 @@ export function makeHands(context: HandsContext): Hands {
   function spawn(service: ServicePlan): number {
     const { pid, output } = spawnService(service, {
       cgroups,
+      notifySocket: context.notifySocket,
       nowMs,
       onLine: (name, text) => context.console.line(name, text),
     })
@@ -81,7 +91,11 @@ export function makeHands(context: HandsContext): Hands {
         killGroup(`${cgroups}/${service}`, () => gone(service, onEmpty)),
       )
     },
-    ready: (running, failed) => log('notice', readyLine(running, failed)),
+    startProbe: (service, pid, probe) => context.prober.start(service, pid, probe),
+    stopProbe: (service) => context.prober.stop(service),
+    ready(running, failed) {
+      log('notice', readyLine(running, failed))
+    },
     shutdownPhase: (phase, timeoutMs, onDone) => void doPhase(context, phase, timeoutMs).then(onDone),
     power: (kind) => void endAll(context, kind),
   }
@@ -111,7 +125,9 @@ async function doPhase(context: HandsContext, phase: ShutdownPhase, timeoutMs: n
     if (phase === 'processes') await endAllProcesses(timeoutMs, context.isChildless, context.nextExit)
     // In a namespace, to make a file system read-only would do so for the whole machine.
     if (phase === 'file-systems' && context.ownsMachine) {
+      context.onFileSystemsEnd()
       for (const failure of unmountAll()) context.log('warning', failure)
+      context.onFileSystemsEnded()
     }
   } catch (error) {
     context.log('error', `${phase}: ${error instanceof Error ? error.message : String(error)}`)

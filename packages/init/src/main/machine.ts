@@ -1,6 +1,7 @@
 /** The boot of a machine: the steps before the services, and what goes on beside them. */
 import { bringUpLoopback } from '@pkg/net/loopback'
 import { mountApiFileSystems } from '../boot/api-file-systems.ts'
+import { makeFolders } from '../boot/folders.ts'
 import { applySysctl, setHostname } from '../boot/kernel-settings.ts'
 import { deviceModaliases, openModules, type ModuleLoader } from '../boot/modules.ts'
 import { powerButtons, type PowerButtons } from '../boot/power-button.ts'
@@ -10,6 +11,8 @@ import type { Uevent } from '../boot/uevent.ts'
 import type { LogPriority } from '../core.ts'
 import type { Plan } from '../plan.ts'
 import { catchCtrlAltDel } from '../shell/signals.ts'
+import type { Storage } from './storage.ts'
+import type { TimeKeeping } from './time.ts'
 
 type Log = (priority: LogPriority, text: string) => void
 
@@ -21,22 +24,28 @@ export interface BootContext {
   readonly nowMs: () => number
   /** Writes a line of PID 1's. */
   readonly log: Log
+  /** The machine's disk; null where it has none. */
+  readonly storage: Storage | null
+  /** The machine's clock. */
+  readonly time: TimeKeeping
   /** The power button was pressed. */
   readonly onPowerButton: () => void
 }
 
 /** Makes the file systems that everything after it needs. */
-export function bootFileSystems({ nowMs, log }: Omit<BootContext, 'plan' | 'onPowerButton'>): void {
-  runSteps([{ name: 'api file systems', run: mountApiFileSystems }], nowMs, log)
+export async function bootFileSystems({ nowMs, log }: Pick<BootContext, 'nowMs' | 'log'>): Promise<void> {
+  await runSteps([{ name: 'api file systems', run: mountApiFileSystems }], nowMs, log)
 }
 
 /** Everything else up to the services. */
-export function bootMachine(context: BootContext): void {
-  const { plan, nowMs, log } = context
+export async function bootMachine(context: BootContext): Promise<void> {
+  const { plan, nowMs, log, storage, time } = context
   const buttons = powerButtons(context.onPowerButton)
   let loader: ModuleLoader | null = null
   let uevents: UeventWatch | null = null
   const steps: readonly BootStep[] = [
+    // First, for files and logs get its time.
+    { name: 'clock', run: () => time.floor() },
     { name: 'ctrl-alt-del', run: catchCtrlAltDel },
     { name: 'host name', run: () => setHostname(plan.hostname) },
     { name: 'loopback', run: bringUpLoopback },
@@ -48,8 +57,11 @@ export function bootMachine(context: BootContext): void {
     { name: 'power button', run: () => `${buttons.addAll()} new` },
     // After the modules: some settings exist only with them.
     { name: 'kernel settings', run: () => applySysctl(plan.sysctl) },
+    ...(storage?.steps ?? []),
+    ...(storage === null ? [] : [{ name: 'saved time', run: () => time.restore() }]),
+    { name: 'folders', run: () => makeFolders(plan.folders) },
   ]
-  runSteps(steps, nowMs, log)
+  await runSteps(steps, nowMs, log)
 }
 
 function loadPlanned(plan: Plan, loader: ModuleLoader | null): string {

@@ -10,12 +10,20 @@ const RETRY_MS = 5000
 
 type Log = (priority: LogPriority, text: string) => void
 
-/**
- * Asks for an address on the first wired link, for ever; a driver may still be loading.
- *
- * @param onOnline - called once: with the first lease, or when the time is over
- */
-export function startNetwork(hostname: string, log: Log, onOnline: () => void): void {
+/** What the network needs. */
+export interface NetworkContext {
+  /** Our name, for the server. */
+  readonly hostname: string
+  /** Writes a line of PID 1's. */
+  readonly log: Log
+  /** Called once: with the first lease, or when the time is over. */
+  readonly onOnline: () => void
+  /** The time servers that a lease names. */
+  readonly onTimeServers: (addresses: readonly string[]) => void
+}
+
+/** Asks for an address on the first wired link, for ever; a driver may still be loading. */
+export function startNetwork({ hostname, log, onOnline, onTimeServers }: NetworkContext): void {
   const timer = setTimeout(() => {
     log('warning', `network: no address after ${ONLINE_TIMEOUT_MS / 1000} s; going on, and asking further`)
     onOnline()
@@ -23,7 +31,9 @@ export function startNetwork(hostname: string, log: Log, onOnline: () => void): 
   let online = false
   void keepConfigured(hostname, log, (event) => {
     logEvent(log, event)
-    if (event.type !== 'lease' || online) return
+    if (event.type !== 'lease') return
+    if (!event.renewed || event.lease.ntpServers.length > 0) onTimeServers(event.lease.ntpServers)
+    if (online) return
     online = true
     clearTimeout(timer)
     onOnline()

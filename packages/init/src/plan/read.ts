@@ -16,6 +16,12 @@ export interface PlanProblem {
 /** Where the functions of this file put the mistakes they meet. */
 export type Problems = PlanProblem[]
 
+/** (uid_t) -1 means "leave unchanged" in setresuid(2), so it is no user. */
+export const maxId = 0xffff_fffe
+
+/** setTimeout's longest delay, 24.8 days; a longer one would fire at once. */
+export const maxTimeMs = 0x7fff_ffff
+
 /** A JSON object whose keys have been checked. */
 export type JsonObject = Record<string, unknown>
 

@@ -1,17 +1,18 @@
 /** A service of the plan → a running process in a cgroup of its own, with its output captured. */
 import { SIGKILL } from '@pkg/sys/constants'
-import { isSysError } from '@pkg/sys/errno'
-import { getgid, getuid } from '@pkg/sys/process'
-import { spawn, type SpawnOptions } from '@pkg/sys/spawn'
+import { spawn } from '@pkg/sys/spawn'
 import { captureOutput, type Capture } from '../log/capture.ts'
 import type { ServicePlan } from '../plan.ts'
+import { capabilityNames } from '../plan/capabilities.ts'
 import { openGroup } from './cgroup.ts'
-import { readText } from './text-file.ts'
+import { credentials } from './credentials.ts'
 
 /** What starting a service needs. */
 export interface SpawnContext {
   /** Folder of the cgroups; null where there are none. */
   readonly cgroups: string | null
+  /** Where services send what sd_notify(3) says; null where nobody listens. */
+  readonly notifySocket: string | null
   /** Monotonic clock. */
   readonly nowMs: () => number
   /** Takes a line of the service's output. */
@@ -32,23 +33,16 @@ const baseEnvironment: Readonly<Record<string, string>> = {
   HOME: '/',
 }
 
-/**
- * Who the service runs as. Where PID 1 is already that user and is not root, or is root of a user namespace that
- * forbids setgroups(2) (user_namespaces(7)), there is nothing to change, and the kernel would refuse to.
- */
-function credentials({ uid, gid, groups }: ServicePlan): Partial<SpawnOptions> {
-  const self = getuid()
-  if (self !== 0 && self === uid && getgid() === gid && groups.length === 0) return {}
-  return groups.length === 0 && !maySetGroups() ? { uid, gid } : { uid, gid, groups }
-}
-
-function maySetGroups(): boolean {
-  try {
-    return readText('/proc/self/setgroups').trim() !== 'deny'
-  } catch (error) {
-    if (isSysError(error)) return true
-    throw error
-  }
+/** Only for those that the plan expects to speak: others would pass it on to programs that nobody listens to. */
+function notifyEnvironment(
+  { ready, watchdogMs }: ServicePlan,
+  notifySocket: string | null,
+): Record<string, string> {
+  const expected = watchdogMs > 0 || (ready !== 'started' && 'notify' in ready)
+  if (!expected || notifySocket === null) return {}
+  // In microseconds (sd_watchdog_enabled(3)).
+  const watchdog = watchdogMs > 0 ? { WATCHDOG_USEC: String(watchdogMs * 1000) } : {}
+  return { NOTIFY_SOCKET: notifySocket, ...watchdog }
 }
 
 /**
@@ -62,13 +56,16 @@ export function spawnService(service: ServicePlan, context: SpawnContext): Runni
   const child = spawn({
     file,
     args,
-    env: { ...baseEnvironment, ...service.environment },
+    env: { ...baseEnvironment, ...notifyEnvironment(service, context.notifySocket), ...service.environment },
     cwd: service.workingDirectory,
     stdio: ['null', 'pipe', 'pipe'],
     newSession: true,
     ...credentials(service),
     noNewPrivileges: service.uid !== 0,
     umask: 0o022,
+    ...(service.capabilities === null
+      ? {}
+      : { capabilities: service.capabilities.map((name) => capabilityNames.indexOf(name)) }),
     ...(group === null ? {} : { cgroup: group }),
   })
   const pipes = [child.stdout, child.stderr].filter((pipe) => pipe !== undefined)

@@ -3,7 +3,7 @@
  * through {@link Hands}. Nothing that goes wrong here may end the loop.
  */
 import { initialState, step, type Action, type Event, type State } from '../core.ts'
-import type { FailedService, LogPriority, ShutdownKind, ShutdownPhase } from '../core.ts'
+import type { FailedService, LogPriority, ProbeKind, ShutdownKind, ShutdownPhase } from '../core.ts'
 import type { Plan, ServicePlan } from '../plan.ts'
 
 /** How the core's actions reach the kernel: the seam that tests replace. */
@@ -16,6 +16,10 @@ export interface Hands {
   kill(service: string, pid: number, signal: number): void
   /** Kills what a service has left and calls back when it is gone, maybe before it returns. */
   killGroup(service: string, onEmpty: () => void): void
+  /** Asks whether a service is ready, or well, until it is told to stop; each answer is an event `probed`. */
+  startProbe(service: ServicePlan, pid: number, probe: ProbeKind): void
+  /** Stops asking. */
+  stopProbe(service: string): void
   /** Writes a line of PID 1's own. */
   log(priority: LogPriority, text: string): void
   /** The boot is over. */
@@ -37,8 +41,12 @@ export interface Supervisor {
   readonly state: State
 }
 
-/** Starts a supervisor for the plan; nothing happens before the first event. */
-export function supervise(plan: Plan, hands: Hands, seed: number): Supervisor {
+/**
+ * Starts a supervisor for the plan; nothing happens before the first event.
+ *
+ * @param onStep - called after each step, when its actions are done
+ */
+export function supervise(plan: Plan, hands: Hands, seed: number, onStep: () => void = () => {}): Supervisor {
   let state = initialState(plan, seed)
   const queue: Event[] = []
   let stepping = false
@@ -61,6 +69,7 @@ export function supervise(plan: Plan, hands: Hands, seed: number): Supervisor {
         attempt(hands, action.type, () => carryOut(action, { hands, timers, send, state }))
       }
     })
+    attempt(hands, 'after the step', onStep)
   }
 
   return {
@@ -96,6 +105,12 @@ function carryOut(action: Action, { hands, timers, send, state }: Means): void {
       const { service } = action
       return hands.killGroup(service, () => send({ type: 'cgroup-empty', service }))
     }
+    case 'start-probe': {
+      const plan = state.services[action.service]?.plan
+      return plan && hands.startProbe(plan, action.pid, action.probe)
+    }
+    case 'stop-probe':
+      return hands.stopProbe(action.service)
     case 'arm-timer':
       return timers.arm(action.timer, action.delayMs)
     case 'cancel-timer':

@@ -11,6 +11,11 @@ const encoder = new TextEncoder()
 
 /** Reads a file whole, without relying on its size, which is 0 in /proc. */
 export function readText(path: string): string {
+  return decoder.decode(readBytes(path))
+}
+
+/** The bytes of such a file. */
+export function readBytes(path: string): Uint8Array {
   using file = openat(AT_FDCWD, path, O_RDONLY)
   const chunks: Uint8Array[] = []
   for (;;) {
@@ -19,7 +24,7 @@ export function readText(path: string): string {
     if (sizeBytes === 0) break
     chunks.push(chunk.subarray(0, sizeBytes))
   }
-  return decoder.decode(Buffer.concat(chunks))
+  return Buffer.concat(chunks)
 }
 
 /** Writes a text in one call; the file must exist. */

@@ -2,14 +2,29 @@
  * The real program as PID 1 of namespaces of its own, with a plan, and a driver: a root shell among the
  * services that runs what the test tells it.
  */
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process'
-import { closeSync, existsSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { chmodSync, closeSync, mkdtempSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { afterAll } from 'vitest'
+import { asRoot, removeCgroup } from './cgroup.ts'
 
-const program = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
-/** Namespaces need root; where the tests run as somebody else, the set-up has needed sudo too. */
-const asRoot = process.getuid?.() === 0 ? [] : ['sudo', '-n']
+/**
+ * One file, as in an image, and not below /tmp: in the mode of a machine PID 1 mounts a tmpfs there, and what it
+ * imports later would be gone where the checkout is in /tmp.
+ */
+const program = bundled(fileURLToPath(new URL('../../src/main.ts', import.meta.url)))
+
+function bundled(main: string): string {
+  const folder = mkdtempSync('/var/tmp/solo-init-program-')
+  afterAll(() => rmSync(folder, { recursive: true }))
+  // PID 1 of a user namespace is somebody else.
+  chmodSync(folder, 0o755)
+  const file = join(folder, 'init.js')
+  execFileSync(process.execPath, ['build', main, '--target', 'bun', '--outfile', file], { stdio: 'ignore' })
+  return file
+}
+
 /** A test that is broken off disposes of nothing; the kernel does then. */
 const dieWithUs = ['setpriv', '--pdeathsig', 'KILL']
 const WAIT_MS = 20_000
@@ -21,6 +36,8 @@ export interface End {
 }
 
 export interface Pid1 extends AsyncDisposable {
+  /** Its folder of sockets. */
+  readonly run: string
   /** All lines so far. */
   readonly lines: readonly string[]
   /** Resolves with the first line, old or new, that matches. */
@@ -33,15 +50,22 @@ export interface Pid1 extends AsyncDisposable {
 
 let count = 0
 
-/** Starts PID 1 with these services and the driver. */
+/**
+ * Starts PID 1 with these services and the driver.
+ *
+ * @param before - shell commands in the namespaces, before PID 1
+ */
 export function startPid1(
   services: readonly object[],
   more: object = {},
   args: readonly string[] = [],
   extraNamespaces: readonly string[] = [],
+  before: string = ':',
 ): Pid1 {
   // Not below /tmp: in the mode of a machine PID 1 mounts a tmpfs there.
   const folder = mkdtempSync('/var/tmp/solo-init-')
+  // Services of other users connect to PID 1's sockets in it.
+  chmodSync(folder, 0o755)
   const fifo = join(folder, 'commands')
   execFileSync('mkfifo', [fifo])
   const driver = {
@@ -56,9 +80,11 @@ export function startPid1(
   // Read and write: neither side's open waits for the other.
   const commands = openSync(fifo, 'r+')
   const cgroup = `solo-test-${process.pid}-${count++}`
-  const child = run(extraNamespaces, ['--plan', plan, '--cgroup', cgroup, ...args])
+  const options = ['--plan', plan, '--cgroup', cgroup, '--run', folder, ...args]
+  const child = run(extraNamespaces, before, options)
   const output = collect(child)
   return {
+    run: folder,
     lines: output.lines,
     waitFor: output.waitFor,
     tell: (command) => void writeSync(commands, `${command}\n`),
@@ -73,7 +99,7 @@ export function startPid1(
   }
 }
 
-function run(extraNamespaces: readonly string[], args: readonly string[]): ChildProcess {
+function run(extraNamespaces: readonly string[], before: string, args: readonly string[]): ChildProcess {
   const namespaces = ['--pid', '--fork', '--kill-child', '--mount', '--mount-proc', '--net', '--uts', '--ipc']
   const [file = '', ...rest] = [
     ...asRoot,
@@ -81,6 +107,7 @@ function run(extraNamespaces: readonly string[], args: readonly string[]): Child
     'unshare',
     ...namespaces,
     ...extraNamespaces,
+    ...['/bin/sh', '-c', `${before} && exec "$0" "$@"`],
     process.execPath,
     program,
     ...args,
@@ -120,16 +147,5 @@ function collect(child: ChildProcess): Pick<Pid1, 'lines' | 'waitFor' | 'ended'>
         waiting.delete(look)
       })
     },
-  }
-}
-
-/** What a killed PID 1 has left; the kernel frees its processes' groups a moment after they are gone. */
-async function removeCgroup(name: string): Promise<void> {
-  const mounts = execFileSync('findmnt', ['-n', '-o', 'TARGET', '-t', 'cgroup2'], { encoding: 'utf8' })
-  const folder = join(mounts.split('\n')[0] ?? '', name)
-  const [file, ...rest] = [...asRoot, 'find', folder, '-depth', '-type', 'd', '-delete']
-  for (let tries = 50; tries > 0 && existsSync(folder); tries--) {
-    spawnSync(file, rest)
-    await new Promise((resolve) => setTimeout(resolve, 20))
   }
 }

@@ -8,6 +8,7 @@ export function checkInvariants(world: World): void {
   checkTimers(world, services)
   for (const service of services) {
     checkProcess(world, service)
+    checkProbe(world, service)
     if (state.shutdown?.phase !== 'power') checkGoesOn(world, service)
   }
   if (state.shutdown !== null && services.some(({ wanted }) => wanted)) fail('a wanted service in a shutdown')
@@ -37,14 +38,27 @@ function checkProcess(world: World, { plan: { name }, pid, status }: ServiceStat
   if (alive.length > 1) fail(`${alive.length} processes of ${name}`)
   if (world.state.shutdown?.phase !== 'power' && (alive[0] ?? null) !== pid)
     fail(`${name} lives as ${alive[0]}, the core thinks ${pid}`)
-  if (status === 'running' && pid === null) fail(`${name} runs without a process`)
+  if ((status === 'running' || status === 'activating') && pid === null)
+    fail(`${name} runs without a process`)
+}
+
+/** Readiness is asked for while it is not known, health while it matters; the core and the shell agree on it. */
+function checkProbe({ state, probing }: World, { plan, status, probing: known }: ServiceState): void {
+  const { name, ready, health } = plan
+  const asked = probing.get(name)?.probe ?? null
+  if (asked !== known) fail(`${name} is probed for ${asked}, the core thinks ${known}`)
+  if (state.shutdown?.phase === 'power') return
+  const probesReady = status === 'activating' && ready !== 'started' && !('notify' in ready)
+  const wanted = probesReady ? 'ready' : status === 'running' && health !== null ? 'health' : null
+  if (known !== wanted) fail(`${name} is ${status}, and probed for ${known}`)
 }
 
 /** In no state does a service wait for something that will not come. */
 function checkGoesOn(world: World, service: ServiceState): void {
   const { state, spawning, killing } = world
-  const { name, after } = service.plan
-  const inTimedState = ['backoff', 'stopping', 'killing'].includes(service.status)
+  const { name, after, watchdogMs } = service.plan
+  const timed = ['activating', 'backoff', 'stopping', 'killing'].includes(service.status)
+  const inTimedState = timed || (service.status === 'running' && watchdogMs > 0)
   if (inTimedState !== (service.timer !== null)) fail(`${name} is ${service.status}, timer ${service.timer}`)
   if ((service.status === 'starting') !== spawning.includes(name))
     fail(`${name} is ${service.status}, no answer is due`)
@@ -56,6 +70,9 @@ function checkGoesOn(world: World, service: ServiceState): void {
   })
   if (service.status === 'waiting' && state.booted && state.shutdown === null && !held)
     fail(`${name} waits for nothing`)
+  if (service.status === 'done' && service.condemned) fail(`${name} was not well, and passes for done`)
+  if (service.status === 'activating' && service.plan.ready === 'started')
+    fail(`${name} waits to be ready, and nothing is asked of it`)
   if (service.status === 'running' && service.stopAsked)
     fail(`${name} runs, and its end would pass for a stop`)
   if (service.status === 'backoff' && !service.wanted) fail(`${name} is to start again, unwanted`)
@@ -65,7 +82,7 @@ function checkGoesOn(world: World, service: ServiceState): void {
 }
 
 function isUntried({ status }: ServiceState): boolean {
-  return status === 'waiting' || status === 'starting'
+  return status === 'waiting' || status === 'starting' || status === 'activating'
 }
 
 function fail(text: string): never {

@@ -2,7 +2,7 @@
  * A world for the core: processes, cgroups, timers and a clock, all made up, that carries its actions out with
  * delays and faults. It throws at once when the core asks for something that must never happen.
  */
-import { initialState, step, type Action, type Event, type State } from '@pkg/init/core'
+import { initialState, step, type Action, type Event, type ProbeKind, type State } from '@pkg/init/core'
 import { validatePlan, type Plan } from '@pkg/init/plan'
 import { type Random } from './random.ts'
 
@@ -30,6 +30,8 @@ export interface World {
   readonly spawning: string[]
   /** Kills of cgroups that have been asked for and not been answered. */
   readonly killing: Set<string>
+  /** Probes that are asked for, by service. */
+  readonly probing: Map<string, { readonly pid: number; readonly probe: ProbeKind }>
   /** The phase that the shell is asked to do. */
   phase: string | null
   shutdownAtMs: number | null
@@ -52,6 +54,7 @@ export function worldOf(random: Random, seed: number): World {
     timers: new Map(),
     spawning: [],
     killing: new Set(),
+    probing: new Map(),
     phase: null,
     shutdownAtMs: null,
     powerAtMs: null,
@@ -75,6 +78,10 @@ function randomPlan(random: Random): Plan {
     },
     restartLimit: random.pick([0, 0, 3]),
     stopTimeoutMs: random.below(12_000),
+    ready: random.pick(['started', { notify: true, timeoutMs: 5000 }, { tcp: { port: 1 }, timeoutMs: 5000 }]),
+    health: random.pick([null, { http: { port: 1 }, failures: 1 + random.below(3) }]),
+    watchdogMs: random.pick([0, 0, 3000]),
+    required: random.chance(0.6),
     after: [
       ...Array.from({ length: index }, (__, other) => `s${other}`).filter(() => random.chance(0.3)),
       ...(random.chance(0.3) ? ['network-online'] : []),
@@ -115,6 +122,16 @@ function carryOut(world: World, action: Action): void {
     }
     case 'kill-cgroup':
       world.killing.add(action.service)
+      return
+    case 'start-probe':
+      if (world.processes.get(action.pid)?.service !== action.service)
+        throw new Error(`a probe of ${action.pid}, not of ${action.service}`)
+      if (world.probing.has(action.service)) throw new Error(`a second probe of ${action.service}`)
+      world.probing.set(action.service, { pid: action.pid, probe: action.probe })
+      return
+    case 'stop-probe':
+      if (!world.probing.delete(action.service))
+        throw new Error(`the probe of ${action.service} stopped, but there is none`)
       return
     case 'arm-timer':
       if (!(action.delayMs >= 0)) throw new Error(`a timer of ${action.delayMs} ms`)

@@ -1,0 +1,96 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { ensureBootEntries } from '../src/firmware/boot-entries.ts'
+import { freshEntryName, parseEntryName } from '../src/firmware/entry-name.ts'
+import {
+  GLOBAL_VENDOR,
+  LOADER_VENDOR,
+  readVariable,
+  readVariableText,
+  writeVariable,
+} from '../src/firmware/variables.ts'
+
+const partition = {
+  number: 1,
+  firstLba: 2048,
+  sizeBlocks: 196_608,
+  guid: '01234567-89ab-cdef-0123-456789abcdef',
+}
+
+/** A folder that looks like efivarfs. */
+function variablesFolder(): { path: string } & Disposable {
+  const path = mkdtempSync(join(tmpdir(), 'solo-efivars-'))
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true }) }
+}
+
+/** What efibootmgr(8) says of the variables in a folder. */
+function efibootmgr(folder: string): string {
+  const env = { PATH: process.env['PATH'], EFIVARFS_PATH: `${folder}/` }
+  return execFileSync('efibootmgr', ['-v'], { env, encoding: 'utf8' })
+}
+
+test('ensureBootEntries() writes four entries for the loader that efibootmgr reads, and tries them first', () => {
+  using folder = variablesFolder()
+  writeVariable('Boot0001', GLOBAL_VENDOR, new Uint8Array(30), folder.path)
+  writeVariable('BootOrder', GLOBAL_VENDOR, Uint8Array.of(1, 0), folder.path)
+  expect(ensureBootEntries(partition, folder.path)).toBe('first Boot0000 Boot0002 Boot0003 Boot0004')
+  const said = efibootmgr(folder.path)
+  expect(said).toContain('BootOrder: 0000,0002,0003,0004,0001')
+  const entry = 'HD(1,GPT,01234567-89ab-cdef-0123-456789abcdef,0x800,0x30000)/File(\\EFI\\BOOT\\BOOT'
+  expect(said.split('\n').filter((line) => line.includes('Solo ') && line.includes(entry))).toHaveLength(4)
+})
+
+test('ensureBootEntries() writes nothing when all is as it should be', () => {
+  using folder = variablesFolder()
+  ensureBootEntries(partition, folder.path)
+  const state = (): unknown =>
+    readdirSync(folder.path).map((name) => {
+      const path = join(folder.path, name)
+      return [name, statSync(path, { bigint: true }).mtimeNs, readFileSync(path, 'hex')]
+    })
+  const before = state()
+  expect(ensureBootEntries(partition, folder.path)).toBe('as they should be')
+  expect(state()).toEqual(before)
+})
+
+test('ensureBootEntries() puts its entries back in front, and leaves those of others after them', () => {
+  using folder = variablesFolder()
+  ensureBootEntries(partition, folder.path)
+  writeVariable('BootOrder', GLOBAL_VENDOR, Uint8Array.of(7, 0, 3, 0, 2, 0, 1, 0, 0, 0), folder.path)
+  ensureBootEntries(partition, folder.path)
+  expect(efibootmgr(folder.path)).toContain('BootOrder: 0000,0001,0002,0003,0007')
+})
+
+test('readVariable() is null for what is not there, and for a machine without UEFI', () => {
+  using folder = variablesFolder()
+  expect(readVariable('BootOrder', GLOBAL_VENDOR, folder.path)).toBeNull()
+  expect(readVariable('BootOrder', GLOBAL_VENDOR, join(folder.path, 'nowhere'))).toBeNull()
+})
+
+test('readVariableText() ends at the NUL', () => {
+  using folder = variablesFolder()
+  const text = Buffer.from('4a67b082\0rest', 'utf16le')
+  writeFileSync(
+    join(folder.path, `LoaderDevicePartUUID-${LOADER_VENDOR}`),
+    Buffer.concat([Buffer.alloc(4), text]),
+  )
+  expect(readVariableText('LoaderDevicePartUUID', LOADER_VENDOR, folder.path)).toBe('4a67b082')
+})
+
+test.each([
+  ['soloa+3-0.efi', { slot: 'solo-a', left: 3, done: 0 }],
+  ['soloa+2.efi', { slot: 'solo-a', left: 2, done: 0 }],
+  ['solob+0-3.EFI', { slot: 'solo-b', left: 0, done: 3 }],
+  ['solo.efi', { slot: 'solo', left: null, done: 0 }],
+  ['solo+1.conf', null],
+  ['.efi', null],
+])('parseEntryName(%j) is %j', (file, expected) => {
+  expect(parseEntryName(file)).toEqual(expected)
+})
+
+test('freshEntryName() is what parseEntryName() takes apart', () => {
+  expect(parseEntryName(freshEntryName('solo-a'))).toEqual({ slot: 'solo-a', left: 3, done: 0 })
+})

@@ -1,0 +1,412 @@
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { rename } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { BootState } from '@pkg/init/boot-state'
+import { initialState, step, type Event, type State } from '@pkg/init/core'
+import { validatePlan, type GatePlan } from '@pkg/init/plan'
+import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
+import { readCounter, raiseCounter } from '../src/firmware/counter.ts'
+import { listEntries, releaseOf } from '../src/firmware/entries.ts'
+import { parseEntryName } from '../src/firmware/entry-name.ts'
+import { slotsOf, type Slots } from '../src/storage/slots.ts'
+import { nextRelease, rollBack } from '../src/trial/by-hand.ts'
+import { records, type TrialRecord } from '../src/trial/record.ts'
+import { lastRollback } from '../src/trial/rollback.ts'
+import { makeTrial, type Trial } from '../src/trial/trial.ts'
+import { ukiOf } from './support/uki.ts'
+
+let root = ''
+let kernels: Map<number, Uint8Array>
+
+beforeAll(async () => {
+  kernels = new Map()
+  for (const counter of [1, 2, 3])
+    kernels.set(counter, await ukiOf(`VERSION_ID="1.${counter}"`, `IMAGE_VERSION=${counter}`))
+})
+
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'solo-trial-'))
+  mkdirSync(join(root, 'EFI/Linux'), { recursive: true })
+  mkdirSync(join(root, 'var'))
+})
+
+afterEach(() => rmSync(root, { recursive: true }))
+
+const partition = {
+  use: async <T>(act: (folder: string) => T | Promise<T>): Promise<T> => await act(root),
+  rename: async (path: string, name: string): Promise<void> => {
+    await rename(join(root, path), join(root, path, '..', name))
+  },
+}
+
+/** Puts entries on the boot partition, each with the release that it is of. */
+function install(entries: Readonly<Record<string, number>>): void {
+  for (const [file, counter] of Object.entries(entries))
+    writeFileSync(join(root, 'EFI/Linux', file), kernels.get(counter) ?? '')
+}
+
+const files = (): string[] => readdirSync(join(root, 'EFI/Linux')).toSorted()
+
+interface MachineOptions {
+  readonly counter?: number
+  readonly trial?: boolean
+  readonly restart?: string
+}
+
+function slotIn(file: string): string {
+  return parseEntryName(file)?.slot ?? ''
+}
+
+/** What boot.json says at first. */
+function bootOf(file: string, { counter = 2, trial = true }: MachineOptions): BootState {
+  const more = { appliance: 'a', board: 'b', architecture: 'x86_64', created: '2026-01-01T00:00:00Z' }
+  return {
+    slot: slotIn(file),
+    entry: file,
+    release: { version: `1.${counter}`, counter, ...more },
+    trial,
+    blessed: false,
+    disk: null,
+    partitions: { esp: null, 'root-a': null, 'root-b': null, data: null },
+    lastRollback: { from: { slot: 'x', version: null, counter: null }, reason: 'old', at: '' },
+    counterFloor: counter,
+    clock: 'machine',
+  }
+}
+
+/** A machine that has booted `file`, with one service, in a trial or not. */
+class Machine {
+  readonly trial: Trial
+  readonly lines: string[] = []
+  readonly restart = vi.fn<() => void>()
+  readonly kept = records(join(root, 'var'))
+  boot: BootState
+  /** What the programs of probes end with. */
+  probeStatus = 0
+  #state: State
+  #atMs = 0
+
+  constructor(slots: Slots, gate: Partial<GatePlan>, options: MachineOptions) {
+    const health = { tcp: { port: 1 } }
+    const service = { name: 'web', command: ['/web'], uid: 1, gid: 1, health, restart: options.restart }
+    const plan = validatePlan({ version: 1, services: [service], gate })
+    this.#state = initialState(plan, 1)
+    this.boot = bootOf(slots.booted.file, options)
+    const run = () => Promise.resolve({ pid: 1, code: this.probeStatus, signal: null })
+    const bootState = () => this.boot
+    this.trial = makeTrial({
+      plan: plan.gate,
+      slots,
+      records: this.kept,
+      boot: {
+        get state() {
+          return bootState()
+        },
+        update: (changes) => void (this.boot = { ...this.boot, ...changes }),
+      },
+      state: () => this.#state,
+      programs: { run, ended: run, reaped: () => false },
+      nowMs: () => this.#atMs,
+      log: (priority, text) => void this.lines.push(`${priority}: ${text}`),
+      restart: this.restart,
+      onBlessed: () => void this.lines.push('onBlessed'),
+    })
+  }
+
+  send(...events: Event[]): void {
+    for (const event of events) {
+      this.#atMs = Math.max(this.#atMs, event.atMs)
+      this.#state = step(this.#state, event).state
+      this.trial.changed()
+    }
+  }
+
+  pass(timeMs: number): void {
+    this.#atMs += timeMs
+    this.trial.changed()
+  }
+
+  /** The service runs, and is well. */
+  becomeWell(): void {
+    const atMs = this.#atMs
+    const pid = 10 + atMs
+    this.send(
+      { type: 'milestone', name: 'network-online', atMs },
+      { type: 'boot-finished', atMs },
+      { type: 'spawned', service: 'web', pid, atMs },
+      { type: 'probed', service: 'web', pid, probe: 'health', failure: null, atMs },
+    )
+  }
+}
+
+async function machine(
+  file: string,
+  gate: Partial<GatePlan>,
+  options: MachineOptions = {},
+): Promise<Machine> {
+  const slot = slotIn(file)
+  return new Machine(await slotsOf(root, partition, { folder: '/EFI/Linux', file, slot }), gate, options)
+}
+
+test('makeTrial() blesses a trial that is well for stableMs, and then raises the counter', async () => {
+  install({ 'soloa+3-0.efi': 1, 'solob+2-1.efi': 2 })
+  raiseCounter(root, 1)
+  const booted = await machine('solob+2-1.efi', { stableMs: 500 })
+  booted.trial.open()
+  expect(booted.kept.trial()).toMatchObject({ slot: 'solo-b', counter: 2, tries: 1, verdict: null })
+  booted.becomeWell()
+  booted.pass(499)
+  expect(booted.trial.status()).toEqual({ state: 'waiting', reason: 'well for less than 500 ms' })
+  expect(readCounter(root)).toBe(1)
+  booted.pass(1)
+  await expect.poll(() => booted.boot.blessed).toBe(true)
+  expect(files()).toEqual(['soloa+3-0.efi', 'solob+3-0.efi'])
+  expect(readCounter(root)).toBe(2)
+  expect(booted.trial.status()).toEqual({ state: 'passed', reason: '' })
+  expect(booted.boot).toMatchObject({ entry: 'solob+3-0.efi', counterFloor: 2, lastRollback: null })
+  expect(booted.kept.trial()?.verdict?.passed).toBe(true)
+  expect(booted.restart).not.toHaveBeenCalled()
+})
+
+test('makeTrial() begins the stable time anew when a required service crashes', async () => {
+  install({ 'soloa+3-0.efi': 1, 'solob+2-1.efi': 2 })
+  const booted = await machine('solob+2-1.efi', { stableMs: 500 })
+  booted.trial.open()
+  booted.becomeWell()
+  booted.pass(400)
+  booted.send(
+    { type: 'process-exited', pid: 10, code: 1, signal: null, atMs: 400 },
+    { type: 'cgroup-empty', service: 'web', atMs: 400 },
+  )
+  expect(booted.trial.status().reason).toMatch(/^web: backoff: exited with status 1/)
+  booted.send({ type: 'start-requested', service: 'web', atMs: 410 })
+  booted.becomeWell()
+  booted.pass(499)
+  expect(booted.trial.status().state).toBe('waiting')
+  booted.pass(1)
+  expect(booted.trial.status().state).toBe('passed')
+  await expect.poll(files).toContain('solob+3-0.efi')
+})
+
+test('makeTrial() takes the tries of a trial that is not well in time, keeps the reason, and restarts', async () => {
+  install({ 'soloa+3-0.efi': 1, 'solob+2-1.efi': 2 })
+  const booted = await machine('solob+2-1.efi', { timeoutMs: 2000 })
+  booted.trial.open()
+  booted.send(
+    { type: 'boot-finished', atMs: 1 },
+    { type: 'spawn-failed', service: 'web', reason: 'ENOENT', atMs: 2 },
+  )
+  booted.pass(2000)
+  await expect.poll(() => booted.restart.mock.calls.length).toBe(1)
+  expect(files()).toEqual(['soloa+3-0.efi', 'solob+0-3.efi'])
+  expect(readCounter(root)).toBe(0)
+  const verdict = booted.kept.trial()?.verdict
+  expect(verdict).toMatchObject({ passed: false, reason: 'web: backoff: ENOENT (after 2000 ms)' })
+
+  // What the other slot makes of it.
+  const { spent } = await slotsOf(root, partition, {
+    folder: '/EFI/Linux',
+    file: 'soloa+2-1.efi',
+    slot: 'solo-a',
+  })
+  const clues = { slot: 'solo-a', counter: 1, trial: booted.kept.trial(), spent, known: null, now: 'now' }
+  expect(lastRollback(clues)).toEqual({
+    from: { slot: 'solo-b', version: '1.2', counter: 2 },
+    reason: 'web: backoff: ENOENT (after 2000 ms)',
+    at: verdict?.at,
+  })
+})
+
+test('makeTrial() gives a trial up at once when a required service has failed for good', async () => {
+  install({ 'soloa+3-0.efi': 1, 'solob+2-1.efi': 2 })
+  const booted = await machine('solob+2-1.efi', {}, { restart: 'never' })
+  booted.trial.open()
+  booted.send(
+    { type: 'boot-finished', atMs: 1 },
+    { type: 'spawn-failed', service: 'web', reason: 'ENOENT', atMs: 2 },
+  )
+  await expect.poll(() => booted.restart.mock.calls.length).toBe(1)
+  expect(booted.lines).toContain('error: gate: failed: web: failed: ENOENT')
+})
+
+test('makeTrial() gives a trial up at once when the data of a required service could not be migrated', async () => {
+  install({ 'soloa+3-0.efi': 1, 'solob+2-1.efi': 2 })
+  const booted = await machine('solob+2-1.efi', {})
+  booted.trial.preparing('the data of web were being migrated to version 2')
+  expect(booted.kept.trial()).toMatchObject({
+    tries: 1,
+    step: 'the data of web were being migrated to version 2',
+  })
+  booted.send({ type: 'withheld', service: 'web', reason: 'the migration has failed', atMs: 1 })
+  booted.trial.open()
+  await expect.poll(() => booted.restart.mock.calls.length).toBe(1)
+  expect(booted.kept.trial()).toMatchObject({
+    tries: 1,
+    verdict: { passed: false, reason: 'web: failed: the migration has failed' },
+  })
+})
+
+test('makeTrial() goes on with a trial that has no other slot to go back to, and says so', async () => {
+  install({ 'soloa+0-3.efi': 1, 'solob+2-1.efi': 2 })
+  const booted = await machine('solob+2-1.efi', { timeoutMs: 10 })
+  booted.trial.open()
+  booted.pass(10)
+  await expect
+    .poll(() => booted.lines.join('\n'))
+    .toContain('there is no other slot to go back to: going on with solo-b')
+  expect(booted.restart).not.toHaveBeenCalled()
+  expect(files()).toEqual(['soloa+0-3.efi', 'solob+2-1.efi'])
+})
+
+test('makeTrial() blesses a slot that was blessed before as soon as it is well, and never gives it up', async () => {
+  install({ 'soloa+3-0.efi': 1, 'solob+2-1.efi': 2 })
+  const gate = { stableMs: 60_000, timeoutMs: 10, confirm: true, probes: [{ command: ['/check'] }] }
+  const booted = await machine('solob+2-1.efi', gate, { trial: false })
+  booted.trial.open()
+  booted.pass(1_000_000)
+  expect(booted.trial.status().state).toBe('waiting')
+  booted.becomeWell()
+  await expect.poll(files).toEqual(['soloa+3-0.efi', 'solob+3-0.efi'])
+  expect(booted.kept.trial()).toBeNull()
+  expect(booted.restart).not.toHaveBeenCalled()
+})
+
+test('makeTrial() with confirm waits for somebody outside, and only then can be confirmed', async () => {
+  install({ 'soloa+3-0.efi': 1, 'solob+2-1.efi': 2 })
+  const booted = await machine('solob+2-1.efi', { stableMs: 0, confirm: true })
+  booted.trial.open()
+  booted.becomeWell()
+  expect(booted.trial.status()).toEqual({ state: 'waiting', reason: 'not confirmed' })
+  booted.trial.confirm()
+  await expect.poll(() => booted.boot.blessed).toBe(true)
+  expect(() => booted.trial.confirm()).toThrow('the trial is over')
+  const other = await machine('solob+3-0.efi', { confirm: false })
+  expect(() => other.trial.confirm()).toThrow('no trial that waits for a confirmation')
+})
+
+test('makeTrial() wants the probes of the gate to succeed too', async () => {
+  install({ 'soloa+3-0.efi': 1, 'solob+2-1.efi': 2 })
+  const probes = [{ command: ['/check'] }]
+  const booted = await machine('solob+2-1.efi', { stableMs: 0, probes })
+  booted.probeStatus = 4
+  booted.trial.open()
+  booted.becomeWell()
+  await expect.poll(() => booted.trial.status().reason).toBe('/check exited with status 4')
+  booted.probeStatus = 0
+  await expect.poll(() => booted.boot.blessed, { timeout: 5000 }).toBe(true)
+})
+
+test('makeTrial() does not bless a slot whose kernel image has rotted, and leaves its counter', async () => {
+  install({ 'soloa+2-1.efi': 1 })
+  writeFileSync(join(root, 'EFI/Linux/soloa+2-1.efi'), (kernels.get(1) ?? new Uint8Array()).subarray(0, 4000))
+  const booted = await machine('soloa+2-1.efi', {}, { trial: false, counter: 1 })
+  booted.trial.open()
+  booted.becomeWell()
+  await expect.poll(() => booted.trial.status().state).toBe('failed')
+  expect(booted.trial.status().reason).toMatch(/^not blessed: /)
+  expect(files()).toEqual(['soloa+2-1.efi'])
+})
+
+test('makeTrial() takes a shutdown for no verdict: the next boot has another try', async () => {
+  install({ 'soloa+3-0.efi': 1, 'solob+2-1.efi': 2 })
+  const booted = await machine('solob+2-1.efi', {
+    timeoutMs: 1000,
+  })
+  booted.trial.open()
+  booted.becomeWell()
+  booted.send({ type: 'shutdown-requested', kind: 'power-off', immediate: false, atMs: 10 })
+  booted.pass(100_000)
+  expect(booted.restart).not.toHaveBeenCalled()
+  expect(booted.kept.trial()).toMatchObject({ step: 'restarted before its gate was through', verdict: null })
+  const next = await machine('solob+1-2.efi', {})
+  next.trial.open()
+  expect(booted.kept.trial()?.tries).toBe(2)
+})
+
+const dead: TrialRecord = { slot: 'solo-b', version: '1.2', counter: 2, tries: 3, step: 'x', verdict: null }
+const from = { slot: 'solo-b', version: '1.2', counter: 2 }
+
+test('lastRollback() tells a trial that died from one that left no word, and keeps what it knows', async () => {
+  install({ 'soloa+2-1.efi': 1, 'solob+0-3.efi': 2 })
+  const { spent } = await slotsOf(root, partition, {
+    folder: '/EFI/Linux',
+    file: 'soloa+2-1.efi',
+    slot: 'solo-a',
+  })
+  expect(spent).toMatchObject([{ slot: 'solo-b', version: '1.2', counter: 2 }])
+  const clues = { slot: 'solo-a', counter: 1, trial: dead, spent, known: null, now: 'now' }
+  expect(lastRollback(clues)).toEqual({
+    from,
+    reason: 'it did not get as far as its gate in 3 of its tries; last seen: x',
+    at: 'now',
+  })
+  const silent = lastRollback({ ...clues, trial: null })
+  expect(silent).toMatchObject({ from, reason: expect.stringMatching(/left no word/) as string })
+  expect(lastRollback({ ...clues, trial: null, known: silent, now: 'later' })).toBe(silent)
+  expect(lastRollback({ ...clues, spent: [] })).toBeNull()
+  // The slot itself, on its second try; and an older slot that was given up long ago.
+  expect(lastRollback({ ...clues, slot: 'solo-b', counter: 2, spent: [] })).toBeNull()
+  expect(lastRollback({ ...clues, counter: 3, trial: null })).toBeNull()
+})
+
+test('rollBack() gives the newest slot up, whether it runs or waits for its first boot', async () => {
+  install({ 'soloa+3-0.efi': 1, 'solob+3-0.efi': 2 })
+  const kept = records(join(root, 'var'))
+  for (const slot of ['solo-a', 'solo-b']) {
+    install({ 'solob+3-0.efi': 2 })
+    const slots = await slotsOf(root, partition, { folder: '/EFI/Linux', file: `${slot}+3-0.efi`, slot })
+    expect(await rollBack(slots, kept, 'by hand')).toBe('solo-b (1.2)')
+    expect(files()).toContain('solob+0-3.efi')
+    rmSync(join(root, 'EFI/Linux/solob+0-3.efi'))
+  }
+  expect(kept.trial()).toMatchObject({ slot: 'solo-b', verdict: { passed: false, reason: 'by hand' } })
+  const alone = await slotsOf(root, partition, {
+    folder: '/EFI/Linux',
+    file: 'soloa+3-0.efi',
+    slot: 'solo-a',
+  })
+  await expect(rollBack(alone, kept, 'by hand')).rejects.toThrow('there is no other slot to go back to')
+  expect(files()).toEqual(['soloa+3-0.efi'])
+})
+
+test('nextRelease() tells what a restart would start, when that is another slot', async () => {
+  const next = async (booted: string) => {
+    const slot = slotIn(booted)
+    const found = await nextRelease(
+      await slotsOf(root, partition, { folder: '/EFI/Linux', file: booted, slot }),
+    )
+    return found && [found.slot, found.version]
+  }
+  install({ 'soloa+3-0.efi': 1 })
+  expect(await next('soloa+3-0.efi')).toBeNull()
+  install({ 'solob+3-0.efi': 2 })
+  expect(await next('soloa+3-0.efi')).toEqual(['solo-b', '1.2'])
+  expect(await next('solob+3-0.efi')).toBeNull()
+  rmSync(join(root, 'EFI/Linux/solob+3-0.efi'))
+  install({ 'solob+0-3.efi': 2 })
+  expect(await next('soloa+3-0.efi')).toBeNull()
+})
+
+test('raiseCounter() never lowers it, and readCounter() tells a damaged file', () => {
+  expect(readCounter(root)).toBe(0)
+  raiseCounter(root, 5)
+  raiseCounter(root, 3)
+  expect(readCounter(root)).toBe(5)
+  const file = join(root, 'EFI/solo/counter')
+  expect(readFileSync(file, 'utf8')).toBe('5\n')
+  writeFileSync(file, '')
+  expect(readCounter(root)).toBeNull()
+  raiseCounter(root, 4)
+  expect(readCounter(root)).toBe(4)
+  expect(existsSync(`${file}.new`)).toBe(false)
+})
+
+test('releaseOf() knows nothing of a file that is no kernel image', async () => {
+  install({ 'soloa+3-0.efi': 3 })
+  writeFileSync(join(root, 'EFI/Linux/solob+0-3.efi'), 'torn')
+  const [a, b] = listEntries(root).toSorted((x, y) => (x.slot < y.slot ? -1 : 1))
+  if (a === undefined || b === undefined) throw new Error('two entries are there')
+  expect(await releaseOf(root, a)).toEqual({ version: '1.3', counter: 3 })
+  expect(await releaseOf(root, b)).toEqual({ version: null, counter: null })
+})
