@@ -1,0 +1,115 @@
+/** What a device does about a channel's pointer: a pure function of what it knows. */
+import { createHash } from 'node:crypto'
+import type { ChannelPointer } from './channel.ts'
+
+/** A time of each day, in UTC; it may pass midnight. */
+export interface MaintenanceWindow {
+  /** `02:30` */
+  readonly from: string
+  /** `04:00`; the same as `from` means the whole day. */
+  readonly to: string
+}
+
+/** What is known when a pointer has been read and its signatures checked. */
+export interface ChannelSituation {
+  /** The pointer. */
+  readonly pointer: ChannelPointer
+  /** The release that runs. */
+  readonly running: { readonly counter: number }
+  /** The release that is whole in the other slot; null when there is none. */
+  readonly other: { readonly counter: number } | null
+  /** The last release that was tried here and given up, and why; null when none was. */
+  readonly givenUp: { readonly counter: number; readonly reason: string } | null
+  /** What tells this machine from others: `/etc/machine-id`. */
+  readonly machineId: string
+  /** The time. */
+  readonly nowSeconds: number
+  /** The owner of the device wants nothing to be installed. */
+  readonly hold?: boolean
+  /** When the owner of the device allows it; the channel's own window counts besides. */
+  readonly window?: MaintenanceWindow
+}
+
+/** What to do, and why. */
+export type ChannelDecision =
+  /** Install the release now. */
+  | { readonly action: 'install'; readonly reason: string }
+  /** Not now. With `untilSeconds` there is a time from when on it would be otherwise. */
+  | { readonly action: 'wait'; readonly reason: string; readonly untilSeconds?: number }
+  /** There is nothing to do for this pointer. */
+  | { readonly action: 'none'; readonly reason: string }
+
+/**
+ * Decides.
+ *
+ * @example
+ * ```ts
+ * import { decideOnChannel } from '@pkg/update/channel-decision'
+ *
+ * const pointer = {
+ *   appliance: 'kiosk', board: 'generic', architecture: 'x86_64', channel: 'stable',
+ *   release: { digest: `sha256:${'0'.repeat(64)}`, size: 4000, version: '1.3', counter: 13 },
+ *   issuedSeconds: 0, expiresSeconds: 9e9, percentage: 100, hold: false, force: false,
+ * } as const
+ * const situation = { pointer, running: { counter: 12 }, other: null, givenUp: null, machineId: 'ab12', nowSeconds: 100 }
+ * console.log(decideOnChannel(situation).action) // install
+ * console.log(decideOnChannel({ ...situation, hold: true })) // { action: "wait", reason: "updates of this device are on hold" }
+ * ```
+ */
+export function decideOnChannel(situation: ChannelSituation): ChannelDecision {
+  const { pointer, running, other, givenUp, hold = false, machineId, nowSeconds } = situation
+  const { version, counter, digest } = pointer.release
+  if (counter <= running.counter) return none(`the channel has ${version}, which is not newer than what runs`)
+  if (other?.counter === counter) return none(`${version} is installed and will be tried at the next boot`)
+  // Even when it is forced: it would be tried and given up again and again.
+  if (givenUp?.counter === counter) return none(`${version} was tried here and given up: ${givenUp.reason}`)
+  if (hold) return wait('updates of this device are on hold')
+  if (pointer.hold) return wait(`the channel is on hold with ${version}`)
+  if (pointer.force) return { action: 'install', reason: `the channel wants ${version} at once` }
+  const share = shareOf(machineId, digest)
+  if (share >= pointer.percentage) {
+    return wait(
+      `${version} is for ${pointer.percentage} % of devices so far, this one is at ${share.toFixed(1)} %`,
+    )
+  }
+  const windows = [pointer.window, situation.window].filter((window) => window !== undefined)
+  const opens = Math.max(...windows.map((window) => nextOpening(window, nowSeconds)), nowSeconds)
+  if (opens > nowSeconds)
+    return { ...wait(`${version} waits for the maintenance window`), untilSeconds: opens }
+  return { action: 'install', reason: `the channel has ${version}` }
+}
+
+function none(reason: string): ChannelDecision {
+  return { action: 'none', reason }
+}
+
+function wait(reason: string): ChannelDecision & { action: 'wait' } {
+  return { action: 'wait', reason }
+}
+
+/**
+ * Where a machine stands among all, from 0 to 100: the same each time it is asked, but another for each release, so that
+ * it is not always the same machines that go first.
+ */
+export function shareOf(machineId: string, releaseDigest: string): number {
+  const digest = createHash('sha256').update(`${machineId.trim()}\n${releaseDigest}`).digest()
+  return (digest.readUInt32BE(0) / 2 ** 32) * 100
+}
+
+const daySeconds = 24 * 60 * 60
+
+/** When a window is open next, from now on: now, when it is open. */
+export function nextOpening({ from, to }: MaintenanceWindow, nowSeconds: number): number {
+  const [start, end] = [secondsOf(from), secondsOf(to)]
+  const length = (end - start + daySeconds) % daySeconds || daySeconds
+  const sinceStart = (((nowSeconds - start) % daySeconds) + daySeconds) % daySeconds
+  return sinceStart < length ? nowSeconds : nowSeconds + daySeconds - sinceStart
+}
+
+function secondsOf(time: string): number {
+  const [, hours, minutes] = /^([01]\d|2[0-3]):([0-5]\d)$/.exec(time) ?? []
+  if (hours === undefined || minutes === undefined) {
+    throw new TypeError(`expected a time of day as 02:30, got ${JSON.stringify(time)}`)
+  }
+  return Number(hours) * 3600 + Number(minutes) * 60
+}

@@ -1,0 +1,303 @@
+/**
+ * Puts a release into the free slot.
+ *
+ * What happens, in this order, so that a power cut at any write leaves a machine that boots a whole slot:
+ *
+ * 1. what is missing of the hash trees is fetched: nothing has been written yet;
+ * 2. the slot's boot entry goes: no loader tries it any more;
+ * 3. the root's first block goes: no stage 1 finds it any more;
+ * 4. the root's blocks are copied and fetched, each checked before it is written, then all are read back from the medium;
+ * 5. the root's first block comes;
+ * 6. the kernel image is brought to its state under a name that is no boot entry, and read back;
+ * 7. it gets the name of a boot entry with all its tries.
+ *
+ * Between these steps the medium's caches are flushed. There is no journal: what an interrupted installation has
+ * written is found again by its digests.
+ */
+import { freshEntryName } from '@pkg/init/disk-marks'
+import { bytesAccess, type RandomAccess } from '@pkg/image/random-access'
+import { encodeSuperblock, verifyVerity } from '@pkg/image/verity'
+import {
+  checkRoom,
+  openBootDonors,
+  readBootFiles,
+  removeEntry,
+  temporaryName,
+  type BootFiles,
+} from './install/boot-files.ts'
+import { type Donor, Donors } from './install/donors.ts'
+import { fill } from './install/fill.ts'
+import { Fetcher } from './install/fetcher.ts'
+import { arm, disarm, HeldFirstBlock, markBlock, readFirstBlock } from './install/first-block.ts'
+import type { HashTree } from './install/hash-tree.ts'
+import { blockBytes, bootImage, rootImage, type SealedImage } from './install/sealed-image.ts'
+import { countGarbage } from './install/memory.ts'
+import { collectTree } from './install/tree.ts'
+import { UpdateRefused } from './refused.ts'
+import type { Release } from './release.ts'
+import type { BlockReader, BootPartition, SlotTarget } from './slot.ts'
+import type { BlobSource } from './source.ts'
+import type { InstallPhase, InstallProgress } from './updater-protocol.ts'
+
+/** What is installed from where to where. */
+export interface InstallOptions {
+  /** The release; its documents have been verified. */
+  readonly release: Release
+  /** Where its blobs come from. */
+  readonly source: BlobSource
+  /** The slot that it goes to: `solo-b`. Never the one that runs. */
+  readonly slot: string
+  /** The slot's root partition. */
+  readonly target: SlotTarget
+  /** Root partitions that blocks may be copied from: the one that runs. */
+  readonly donors?: readonly BlockReader[]
+  /** The boot partition. */
+  readonly boot: BootPartition
+  /** Told of each step. */
+  readonly onProgress?: (progress: InstallProgress) => void
+  /** So long may the source give nothing, in milliseconds. Default: 120,000. */
+  readonly stallTimeoutMs?: number
+  /** Ends the installation, at the next chance; it rejects with the signal's reason. */
+  readonly signal?: AbortSignal
+}
+
+/** What an installation took. */
+export interface Installed {
+  /** How many bytes the source gave. */
+  readonly fetchedBytes: number
+}
+
+/** Reading back has found that the medium has other bytes than were written. */
+export class MediumError extends Error {
+  override name = 'MediumError'
+}
+
+/**
+ * Installs a release, or goes on with an installation that was interrupted.
+ *
+ * Blocks: between awaits for as long as one read or write takes. Memory: 1/127 of the root, and some megabytes.
+ *
+ * @throws UpdateRefused `space` before anything is written; `digest`, `size` when the source gives something else than
+ *   was signed
+ * @throws SourceError when the source does not give what it should; {@link MediumError}; what target and boot partition
+ *   reject with. Another call goes on where this one stopped
+ *
+ * @example
+ * ```ts no-run
+ * import { installRelease, type InstallOptions } from '@pkg/update/install'
+ *
+ * export async function install(options: InstallOptions): Promise<void> {
+ *   const onProgress = ({ phase, doneBytes, totalBytes }: { phase: string; doneBytes: number; totalBytes: number }) =>
+ *     process.stderr.write(`${phase} ${doneBytes} of ${totalBytes}\n`)
+ *   const { fetchedBytes } = await installRelease({ ...options, onProgress })
+ *   process.stderr.write(`${fetchedBytes} bytes fetched\n`)
+ * }
+ * ```
+ */
+export async function installRelease(options: InstallOptions): Promise<Installed> {
+  const { release, slot, target, boot } = options
+  checkPartition(release, target)
+  const files = await readBootFiles(boot, slot)
+  await checkRoom(boot, files, release.uki.sizeBytes)
+  const work = new Work(options)
+  const root = await work.prepareRoot()
+  await using kernel = await work.prepareKernel(files)
+  await removeEntry(boot, slot, files, kernel.damaged)
+  await work.writeRoot(root)
+  await work.writeKernel(kernel)
+  await boot.rename(temporaryName(slot), freshEntryName(slot))
+  await boot.sync()
+  return { fetchedBytes: work.fetchedBytes }
+}
+
+function checkPartition({ root }: Release, target: SlotTarget): void {
+  if (root.sizeBytes <= target.sizeBytes) return
+  throw new UpdateRefused(
+    'space',
+    `the root has ${root.sizeBytes} bytes, the slot's partition has ${target.sizeBytes}`,
+  )
+}
+
+/** An image with its tree and what it can be copied from. */
+interface Prepared {
+  readonly image: SealedImage
+  readonly tree: HashTree
+  readonly donors: Donors
+}
+
+interface PreparedRoot extends Prepared {
+  /** What is at the first block's place now. */
+  readonly firstBlock: Uint8Array
+  /** How many blocks the root had that was there before; 0 for none. */
+  readonly formerDataBlocks: number
+}
+
+interface PreparedKernel extends Prepared, AsyncDisposable {
+  /** Names of files of the boot partition that cannot be read. */
+  readonly damaged: ReadonlySet<string>
+}
+
+/** One installation. */
+class Work {
+  readonly #options: InstallOptions
+  readonly #fetcher: Fetcher
+  readonly #signal: AbortSignal
+
+  constructor(options: InstallOptions) {
+    this.#options = options
+    this.#signal = options.signal ?? new AbortController().signal
+    this.#fetcher = new Fetcher({
+      source: options.source,
+      stallTimeoutMs: options.stallTimeoutMs ?? 120_000,
+      signal: this.#signal,
+    })
+  }
+
+  get fetchedBytes(): number {
+    return this.#fetcher.fetchedBytes
+  }
+
+  async prepareRoot(): Promise<PreparedRoot> {
+    const { release, target, donors = [] } = this.#options
+    const image = rootImage(release)
+    const firstBlock = new Uint8Array(await target.read(0, blockBytes))
+    const formerDataBlocks = formerBlocks(firstBlock)
+    const former = donorOf(target, formerDataBlocks)
+    const others = await Promise.all(
+      donors.map(async (access) => donorOf(access, formerBlocks(await access.read(0, blockBytes)))),
+    )
+    const all = await Donors.read(
+      image.salt,
+      [...others, former].filter((donor) => donor !== undefined),
+    )
+    const treeStart = image.dataBlocks + 1
+    const inPlace = (treeBlock: number): Promise<Uint8Array> =>
+      target.read((treeStart + treeBlock) * blockBytes, blockBytes)
+    const tree = await collectTree(image, { donors: all, fetcher: this.#fetcher, inPlace })
+    return { image, tree, donors: all, firstBlock, formerDataBlocks }
+  }
+
+  async prepareKernel(files: BootFiles): Promise<PreparedKernel> {
+    const { release, boot } = this.#options
+    const image = bootImage(release)
+    await using opened = new AsyncDisposableStack()
+    const open = opened.use(await openBootDonors(boot, files, image.salt))
+    const donors = await Donors.read(image.salt, open.donors)
+    const tree = await collectTree(image, { donors, fetcher: this.#fetcher })
+    const kept = opened.move()
+    const { damaged } = open
+    return { image, tree, donors, damaged, [Symbol.asyncDispose]: () => kept.disposeAsync() }
+  }
+
+  /** Steps 3 to 5. */
+  async writeRoot({ image, tree, donors, firstBlock, formerDataBlocks }: PreparedRoot): Promise<void> {
+    const { release, target } = this.#options
+    await disarm(target, firstBlock, markBlock(release, formerDataBlocks))
+    const held = new HeldFirstBlock(target, firstBlock)
+    // The tree goes first: it is what the next time begins with.
+    const { imageId } = release.root
+    const superblock = encodeSuperblock(
+      Buffer.from(imageId.replaceAll('-', ''), 'hex'),
+      image.dataBlocks,
+      image.salt,
+    )
+    const tail = Buffer.concat([superblock, tree.bytes])
+    await writeDifferent(held, image.dataBlocks * blockBytes, tail)
+    await this.#fill({ image, tree, donors }, held)
+    await held.flush()
+    await this.#verify(image, held, { phase: 'verify' })
+    const tailThere = await held.readDirect(image.dataBlocks * blockBytes, tail.length)
+    if (Buffer.compare(tailThere, tail) !== 0) throw notAsWritten(image, image.dataBlocks)
+    await arm(target, held.block)
+    if (Buffer.compare(await target.readDirect(0, blockBytes), held.block) !== 0) throw notAsWritten(image, 0)
+  }
+
+  /** Step 6. */
+  async writeKernel(kernel: Prepared): Promise<void> {
+    const { release, boot, slot } = this.#options
+    const { image, tree } = kernel
+    await using file = await boot.write(temporaryName(slot))
+    const paddedBytes = image.dataBlocks * blockBytes
+    if (file.sizeBytes !== paddedBytes) {
+      await file.resize(paddedBytes)
+      await file.flush()
+    }
+    await this.#fill(kernel, file)
+    await file.flush()
+    await this.#verify(image, file, { phase: 'boot-image', tree })
+    if (paddedBytes !== release.uki.sizeBytes) {
+      await file.resize(release.uki.sizeBytes)
+      await file.flush()
+    }
+  }
+
+  async #fill(prepared: Prepared, target: SlotTarget): Promise<void> {
+    const onProgress = (phase: InstallPhase, doneBytes: number, totalBytes: number): void =>
+      this.#tell(phase, doneBytes, totalBytes)
+    await fill({ ...prepared, target, fetcher: this.#fetcher, signal: this.#signal, onProgress })
+  }
+
+  /** Reads everything back from the medium. */
+  async #verify(
+    image: SealedImage,
+    target: SlotTarget,
+    { phase, tree }: { phase: InstallPhase; tree?: HashTree },
+  ): Promise<void> {
+    const { dataBlocks, salt } = image
+    // Data is looked at before more is read; of the tree some blocks are kept meanwhile, so they need their own memory.
+    const memory = new Uint8Array(128 * blockBytes)
+    const access: RandomAccess = {
+      sizeBytes: target.sizeBytes,
+      read: (offset, length) =>
+        target.readDirect(offset, length, offset < dataBlocks * blockBytes ? memory : undefined),
+    }
+    const rootHash = Buffer.from(image.hash).toString('hex')
+    const bad = await verifyVerity(
+      access,
+      { dataBlocks, salt, rootHash },
+      {
+        signal: this.#signal,
+        onProgress: (doneBytes) => {
+          countGarbage(memory.length / 8)
+          this.#tell(phase, doneBytes, dataBlocks * blockBytes)
+        },
+        ...(tree === undefined ? {} : { hashAccess: bytesAccess(tree.bytes), hashStartBlock: 0 }),
+      },
+    )
+    if (bad !== undefined) throw notAsWritten(image, bad.block)
+  }
+
+  #tell(phase: InstallPhase, doneBytes: number, totalBytes: number): void {
+    const { fetchedBytes } = this.#fetcher
+    this.#options.onProgress?.({ phase, doneBytes, totalBytes, fetchedBytes })
+  }
+}
+
+/** How many blocks the root has that is there, or was before an installation that was interrupted; 0 for none. */
+function formerBlocks(firstBlock: Uint8Array): number {
+  const found = readFirstBlock(firstBlock)
+  if (found.kind === 'root') return found.dataBlocks
+  return found.kind === 'partial' ? found.mark.formerDataBlocks : 0
+}
+
+/** A root partition as a donor, when what it says of itself can be. */
+function donorOf(access: BlockReader, dataBlocks: number): Donor | undefined {
+  if (dataBlocks < 2 || dataBlocks * blockBytes >= access.sizeBytes) return undefined
+  return { access, dataBlocks, tree: access, treeStartBlock: dataBlocks + 1 }
+}
+
+/** Writes the blocks that are not there yet: flash memory wears. */
+async function writeDifferent(target: SlotTarget, offset: number, bytes: Uint8Array): Promise<void> {
+  const step = 64 * blockBytes
+  for (let start = 0; start < bytes.length; start += step) {
+    const part = bytes.subarray(start, start + step)
+    const there = await target.read(offset + start, part.length)
+    if (Buffer.compare(there, part) !== 0) await target.write(offset + start, part)
+  }
+}
+
+function notAsWritten(image: SealedImage, block: number): MediumError {
+  return new MediumError(
+    `${image.name}: block ${block} does not read back as it was written: the disk is failing, or somebody else writes to it`,
+  )
+}
