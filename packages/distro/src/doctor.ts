@@ -2,8 +2,8 @@
 import { access, constants, mkdir, statfs } from 'node:fs/promises'
 import { delimiter, join } from 'node:path'
 import { accelerator } from '@pkg/vm/kvm'
-import { cacheFolder } from './host/cache.ts'
-import { bunVersion } from './runtime.ts'
+import { cacheFolder } from '@pkg/vm/host'
+import { bunVersion } from '@pkg/vm/runtime'
 
 /** One finding of {@link examine}. */
 export interface Finding {

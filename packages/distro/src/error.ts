@@ -22,10 +22,10 @@ export interface Problem {
  */
 export class SoloError extends Error {
   override name = 'SoloError'
-  /** Exit status of the command: 1 something failed, 2 the input or the usage is wrong. */
-  readonly exitStatus: 1 | 2
+  /** Exit status of the command: 1 something failed, 2 the input or the usage is wrong, 130 ended by Ctrl-C. */
+  readonly exitStatus: 1 | 2 | 130
 
-  constructor(message: string, options: { exitStatus?: 1 | 2; cause?: unknown } = {}) {
+  constructor(message: string, options: { exitStatus?: 1 | 2 | 130; cause?: unknown } = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.exitStatus = options.exitStatus ?? 1
   }

@@ -4,9 +4,10 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { PortInUseError, QemuMissingError, VmError } from '@pkg/vm/errors'
-import { boot, type BootOptions, type Vm, type VmExit } from '@pkg/vm/qemu'
+import { startQemu, type QemuMachine, type QemuOptions, type VmExit } from '@pkg/vm/qemu'
 import type { BuildResult } from './build.ts'
 import { SoloError } from './error.ts'
+import { ovmf } from './run/firmware.ts'
 
 /** A port of this machine's loopback, and the guest's that it leads to. */
 export interface RunForward {
@@ -26,6 +27,8 @@ export interface StartOptions {
   readonly memoryMiB?: number
   /** Called with what the guest prints. */
   readonly onConsole?: (text: string) => void
+  /** Boots a disk by its kernel, without firmware and loader. Default: false. */
+  readonly direct?: boolean
   /** Kills the guest when it is aborted. */
   readonly signal?: AbortSignal
 }
@@ -93,7 +96,7 @@ export const readyLine: RegExp =
  * await vm.waitForPoweroff()
  * ```
  */
-export async function startAppliance(build: BuildResult, options: StartOptions = {}): Promise<Vm> {
+export async function startAppliance(build: BuildResult, options: StartOptions = {}): Promise<QemuMachine> {
   const { manifest } = build
   if (manifest.architecture !== 'x86_64') {
     throw new SoloError(
@@ -101,22 +104,44 @@ export async function startAppliance(build: BuildResult, options: StartOptions =
     )
   }
   const forwards = options.forwards ?? manifest.forwards
-  const bootOptions: BootOptions = {
-    kernel: build.kernel,
-    initrd: build.initramfs,
-    // QEMU's own console and its handling of a panic come from @pkg/vm; ours are for other machines.
-    append: manifest.commandLine.filter((word) => !/^(console|panic)=/.test(word)).join(' '),
+  const bootOptions: QemuOptions = {
+    ...(await bootFrom(build, options.direct ?? false)),
     memoryMiB: options.memoryMiB ?? manifest.machine.memoryMiB,
     cpus: manifest.machine.cpus,
-    forwards: forwards.map(({ host, guest }) => ({ hostPort: host, guestPort: guest })),
+    networks: [
+      {
+        kind: 'user',
+        forwards: forwards.map(({ host, guest }) => ({ hostPort: host, guestPort: guest })),
+      },
+    ],
     timeoutMs: options.timeoutMs ?? Number.POSITIVE_INFINITY,
     ...(options.onConsole === undefined ? {} : { onConsole: options.onConsole }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   }
   try {
-    return await boot(bootOptions)
+    return await startQemu(bootOptions)
   } catch (error) {
     throw explain(error)
+  }
+}
+
+/** What the machine begins with: firmware that looks at the disk, or kernel and initramfs. */
+async function bootFrom(
+  build: BuildResult,
+  direct: boolean,
+): Promise<
+  Pick<QemuOptions, 'kernel' | 'initrd' | 'append' | 'firmware' | 'disks' | 'onReboot' | 'onPanic'>
+> {
+  // What the guest writes is gone at its end: the image is the build's.
+  const disks = build.disk === undefined ? {} : { disks: [{ name: 'solo', file: build.disk }] }
+  if (build.disk !== undefined && !direct) return { ...disks, firmware: await ovmf() }
+  const { commandLine } = build.manifest
+  return {
+    ...disks,
+    kernel: build.kernel,
+    initrd: build.initramfs,
+    // QEMU's own console and its handling of a panic come from @pkg/vm; ours are for other machines.
+    append: commandLine.filter((word) => !/^(console|panic)=/.test(word)).join(' '),
   }
 }
 
@@ -133,7 +158,9 @@ export async function checkAppliance(build: BuildResult, options: CheckOptions =
     poweroffTimeoutMs = poweroffLimitMs,
     ...rest
   } = options
-  const forwards = build.manifest.forwards.slice(0, 1).map(({ guest }) => ({ host: 0, guest }))
+  const { forwards: all, agentPort } = build.manifest
+  const pages = all.filter(({ guest }) => guest !== agentPort)
+  const forwards = pages.slice(0, 1).map(({ guest }) => ({ host: 0, guest }))
   const startedAt = performance.now()
   const vm = await startAppliance(build, {
     ...rest,
@@ -168,7 +195,7 @@ function parseReady(match: RegExpExecArray): ReadyReport {
 }
 
 /** Size of the page, when it is there; a service may need a moment after it was started. */
-async function fetchPage(vm: Vm, url: string, limitMs: number): Promise<number> {
+async function fetchPage(vm: QemuMachine, url: string, limitMs: number): Promise<number> {
   const until = performance.now() + limitMs
   let ended: VmExit | undefined
   void vm.exited.then((exit) => (ended = exit))
@@ -203,7 +230,7 @@ const poweroffLimitMs = 60_000
  * @returns the time that it took, in milliseconds
  * @throws SoloError with the console's last lines when it takes longer; it is still running then
  */
-export async function powerOff(vm: Vm, limitMs: number = poweroffLimitMs): Promise<number> {
+export async function powerOff(vm: QemuMachine, limitMs: number = poweroffLimitMs): Promise<number> {
   const startedAt = performance.now()
   while (performance.now() - startedAt < limitMs) {
     await vm.powerdown()
@@ -215,7 +242,7 @@ export async function powerOff(vm: Vm, limitMs: number = poweroffLimitMs): Promi
   throw fail(vm, `it did not power off within ${limitMs / 1000} s of its power button`)
 }
 
-function fail(vm: Vm, message: string): SoloError {
+function fail(vm: QemuMachine, message: string): SoloError {
   return new SoloError(`${message}\nThe console's last lines:\n${vm.console.tail().replaceAll(/^/gm, '  ')}`)
 }
 

@@ -1,7 +1,7 @@
 // One appliance, booted once, and many things seen through it: what init promises, on the real kernel.
 import { isMountPoint, parseMountinfo } from '@pkg/mount/mountinfo'
 import { GuestPanicError } from '@pkg/vm/errors'
-import type { Vm } from '@pkg/vm/qemu'
+import type { QemuMachine } from '@pkg/vm/qemu'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { buildAppliance, type BuildResult } from '../src/build.ts'
 import type { ApplianceConfig } from '../src/config.ts'
@@ -47,10 +47,10 @@ const config: ApplianceConfig = {
 const root = testFolder()
 const leaseMs: number[] = []
 let built: BuildResult
-let vm: Vm
+let vm: QemuMachine
 
 /** Boots until the services answer. */
-async function start(): Promise<Vm> {
+async function start(): Promise<QemuMachine> {
   const forwards = [WEB, PROBE].map((guest) => ({ host: 0, guest }))
   const started = await startAppliance(built, { forwards, timeoutMs: 240_000 })
   await started.console.waitFor(readyLine, { timeoutMs: 120_000 })

@@ -5,15 +5,15 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type CpioEntry, readCpio } from '@pkg/image/cpio'
 import { parsePlan } from '@pkg/init/plan'
-import { beforeAll, describe, expect, test, vi } from 'vitest'
+import { beforeAll, describe, expect, test } from 'vitest'
 import { buildAppliance, type BuildResult } from '../src/build.ts'
 import { bundle } from '../src/build/bundle.ts'
 import { stableUid } from '../src/config/users.ts'
 import { testFolder } from './support/folder.ts'
-import { kernelModule, makeDeb, tinyProgram } from './support/repository.ts'
+import { spdxProblems } from './support/spdx-tools.ts'
+import { kernelModule, makeDeb, tinyProgram } from '../../vm/test/support/repository.ts'
 
 // apt, dpkg-deb and the bundler take their time on a busy machine.
-vi.setConfig({ testTimeout: 60_000 })
 
 const release = '6.1.0-9-test'
 const root = testFolder()
@@ -245,6 +245,13 @@ describe('the image', () => {
     for (const { path } of Object.values(index.modules)) expect(image.get(path)?.type).toBe('file')
   })
 
+  test('the bill of materials has the files of the initramfs and the kernel, each with its origin', () => {
+    expect(spdxProblems(built.sbom)).toBe('')
+    const bill = JSON.parse(readFileSync(built.sbom, 'utf8')) as { files: { fileName: string }[] }
+    const files = [...image.values()].filter(({ type }) => type === 'file').map(({ path }) => `.${path}`)
+    expect(bill.files.map(({ fileName }) => fileName).toSorted()).toEqual([...files, './kernel'].toSorted())
+  })
+
   test('appliance.json says what the image is, and nothing of its files has a time', () => {
     expect(built.manifest).toMatchObject({
       kernel: { release, origin: 'kernel.deb' },
@@ -324,7 +331,8 @@ test('bundle() takes our packages from beside us for a project that has not inst
   write(folder.path, {
     'own.ts': "import { getpid } from '@pkg/sys/process'\nprocess.exitCode = getpid() > 0 ? 7 : 8\n",
   })
-  const files = await bundle(join(folder.path, 'own.ts'), 'entry')
+  const { files, packages } = await bundle(join(folder.path, 'own.ts'), 'entry')
+  expect(packages.map(({ name }) => name)).toEqual(['@pkg/sys'])
   write(folder.path, Object.fromEntries(files))
   expect(spawnSync(process.execPath, [join(folder.path, 'index.js')]).status).toBe(7)
   write(folder.path, { 'none.ts': "import '@pkg/none'\n" })

@@ -5,11 +5,10 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { describe, expect, test, vi } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { testFolder } from './support/folder.ts'
 
 // apt, dpkg-deb and the bundler take their time on a busy machine.
-vi.setConfig({ testTimeout: 60_000 })
 
 const main = fileURLToPath(new URL('../src/solo.ts', import.meta.url))
 
@@ -64,12 +63,27 @@ describe('solo', () => {
     [['run', '--forward', '99999'], '99999'],
     [['run', '--memory', 'much'], 'much'],
     [['biuld'], 'build'],
+    [['vm', '--memory', 'much', '--', 'true'], 'much'],
+    [['vm', '--dsik', '1G', '--', 'true'], '--dsik'],
+    [['vm', '--shell', '--', 'ls'], '--shell'],
+    [['vm', '--no-share', '--read-only', '--', 'ls', '--help'], '--read-only'],
   ])('solo %j is a usage error: status 2, one line, no stack trace', async (args, word) => {
     const { status, stdout, stderr } = await solo(args)
     expect(status).toBe(2)
     expect(stdout).toBe('')
     expect(stderr).toContain(word)
     expect(stderr.trim().split('\n')).toHaveLength(1)
+  })
+})
+
+describe('solo vm', () => {
+  test('solo vm --help says what it does; without a program that is the answer, with status 2', async () => {
+    const help = await solo(['vm', '--help'])
+    expect(help).toMatchObject({ status: 0, stderr: '' })
+    for (const word of ['--shell', '--no-snapshot', 'Exit status', '125']) expect(help.stdout).toContain(word)
+    const nothing = await solo(['vm'])
+    expect(nothing).toMatchObject({ status: 2, stdout: '' })
+    expect(nothing.stderr).toContain('solo vm [options] -- PROGRAM')
   })
 })
 

@@ -72,7 +72,7 @@ describe('validateAppliance()', () => {
     ).toEqual([
       'solo.config.ts: kernel.flavor: unknown key; did you mean "flavour"?',
       'solo.config.ts: services[0].enviroment: unknown key; did you mean "environment"?',
-      'solo.config.ts: zzz: unknown key, expected one of name, version, hostname, architecture, kernel, commandLine, modules, sysctl, network, services, files, sysroot, forward, machine, apt, shutdownTimeoutMs, allowEmergencyShell',
+      'solo.config.ts: zzz: unknown key, expected one of name, version, release, hostname, architecture, kernel, commandLine, modules, profile, sysctl, network, services, files, packages, folders, users, groups, certificates, timeZone, disk, updates, agent, timeServers, sysroot, forward, machine, apt, shutdownTimeoutMs, allowEmergencyShell',
     ])
   })
 

@@ -1,13 +1,24 @@
 // TypeScript to one file that Bun runs in the guest. Nothing of the host gets into it: no environment, no
 // time, and no path, so that the same sources give the same bytes in every folder.
 import { existsSync } from 'node:fs'
-import { dirname, isAbsolute } from 'node:path'
+import { dirname, isAbsolute, resolve } from 'node:path'
+import { displayPath } from '@pkg/vm/host'
 import { ownPackages } from '../config/own-packages.ts'
 import { SoloError } from '../error.ts'
-import { displayPath } from '../host/files.ts'
+import type { Component } from '../sbom/component.ts'
+import { npmPackages } from '../sbom/npm-packages.ts'
 
-/** Files of a bundle by name; `index.js` is the one to run. */
-export type Bundle = ReadonlyMap<string, Uint8Array>
+/** A program and everything that it imports. */
+export interface Bundle {
+  /** Files by name; `index.js` is the one to run. */
+  readonly files: ReadonlyMap<string, Uint8Array>
+  /** Paths of the files that it was made from, sorted. */
+  readonly inputs: readonly string[]
+  /** The npm package that it is part of, if it is of one. */
+  readonly own: readonly Component[]
+  /** The npm packages that went into it besides. */
+  readonly packages: readonly Component[]
+}
 
 /** How a program is bundled. */
 export interface BundleOptions {
@@ -36,6 +47,7 @@ export async function bundle(entry: string, what: string, options: BundleOptions
     // Names of functions and classes stay: they are what a stack trace in the guest's log has.
     minify: { whitespace: true, syntax: true, identifiers: true, keepNames: true },
     sourcemap: 'none',
+    metafile: true,
     env: 'disable',
     define: { 'process.env.NODE_ENV': '"production"' },
     naming: { entry: 'index.[ext]', chunk: '[name]-[hash].[ext]', asset: '[name]-[hash].[ext]' },
@@ -58,7 +70,9 @@ export async function bundle(entry: string, what: string, options: BundleOptions
   }
   if (!files.has('index.js'))
     throw new SoloError(`${what}: expected a TypeScript or JavaScript file, got ${entry}`)
-  return files
+  // Bun names them relative to the working directory.
+  const inputs = Object.keys(result.metafile?.inputs ?? {}).map((path) => resolve(path))
+  return { files, inputs: inputs.toSorted(), ...(await npmPackages(inputs, entry)) }
 }
 
 const encoder = new TextEncoder()

@@ -1,21 +1,26 @@
 // The small files of /etc, each as the programs that read it expect it.
 import type { ApplianceConfig } from '../config.ts'
-import type { ServiceUser } from './plan.ts'
+import { groupsOf, usersOf } from './accounts.ts'
 
 /** Files of /etc by path; all 0644 and root's. */
-export function etcFiles(config: ApplianceConfig, users: readonly ServiceUser[]): Map<string, string> {
+export function etcFiles(config: ApplianceConfig): Map<string, string> {
   const hostname = config.hostname ?? config.name
-  const others = users.filter(({ uid }) => uid !== 0)
   const lines = (all: readonly string[]): string => all.map((line) => `${line}\n`).join('')
   return new Map([
     [
       '/etc/passwd',
       lines([
         'root:x:0:0:root:/root:/sbin/nologin',
-        ...others.map(({ name, uid }) => `${name}:x:${uid}:${uid}::/:/sbin/nologin`),
+        ...usersOf(config).map(({ name, uid, home }) => `${name}:x:${uid}:${uid}::${home}:/sbin/nologin`),
       ]),
     ],
-    ['/etc/group', lines(['root:x:0:', ...others.map(({ name, uid }) => `${name}:x:${uid}:`)])],
+    [
+      '/etc/group',
+      lines([
+        'root:x:0:',
+        ...groupsOf(config).map(({ name, gid, members }) => `${name}:x:${gid}:${members.join(',')}`),
+      ]),
+    ],
     ['/etc/hostname', lines([hostname])],
     // 127.0.1.1 for the host's own name, as Debian has it: 127.0.0.1 stays localhost when it is looked up.
     ['/etc/hosts', lines(['127.0.0.1 localhost', '::1 localhost', `127.0.1.1 ${hostname}`])],

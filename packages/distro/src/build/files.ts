@@ -5,9 +5,9 @@ import { join, resolve } from 'node:path'
 import { ElfError, type ElfFile, parseElf } from '@pkg/image/elf'
 import { hostFile } from '@pkg/image/file-source'
 import type { FileTree } from '@pkg/image/tree'
+import type { Architecture } from '@pkg/vm/machine'
 import type { FileConfig } from '../config.ts'
 import { ConfigError } from '../error.ts'
-import type { Architecture } from '../host/system.ts'
 import { addLibraries } from './libraries.ts'
 
 /** Where files come from and what is there already. */

@@ -1,10 +1,12 @@
 // The result in its folder: written beside it first, then put in place, appliance.json last, as it names the
 // others with their hashes.
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { mkdir, rename, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { ReleaseIdentity } from '@pkg/init/boot-state'
+import { explainWriteError, kindOf, scratchBeside, sha256File } from '@pkg/vm/host'
 import { SoloError } from '../error.ts'
-import { explainWriteError, kindOf, sha256 } from '../host/files.ts'
-import { scratchBeside } from '../host/scratch.ts'
+import type { ComponentSizes } from './component-sizes.ts'
+import type { BuildFormat } from './format.ts'
 
 /** One file of the result. */
 export interface OutputFile {
@@ -24,16 +26,26 @@ export interface Manifest {
   readonly name: string
   /** Version of the appliance; null when the configuration gives none. */
   readonly applianceVersion: string | null
+  /** What the image says of itself, as it is in its `/etc/solo/release.json`. */
+  readonly release: ReleaseIdentity
   /** Architecture that it is built for. */
   readonly architecture: 'x86_64' | 'aarch64'
   /** What was made. */
-  readonly format: 'initramfs'
+  readonly format: BuildFormat
   /** Words of the kernel's command line. */
   readonly commandLine: readonly string[]
   /** The kernel, its release, and the packages or the file that it comes from. */
   readonly kernel: OutputFile & { readonly release: string; readonly origin: string }
-  /** The initramfs, and how much it is unpacked. */
+  /** The initramfs, and how much it is unpacked; with `disk` the small one that finds the root on the disk. */
   readonly initramfs: OutputFile & { readonly unpackedBytes: number }
+  /** The disk image, with `disk`. */
+  readonly disk?: DiskManifest
+  /** The unified kernel image, with `uki`. */
+  readonly uki?: OutputFile
+  /** The bill of materials: every file and what it comes from, as SPDX 2.3. */
+  readonly sbom: OutputFile
+  /** How large it is, by what it holds. */
+  readonly sizes: ComponentSizes
   /** Version of Bun in the image, and the hash of its binary. */
   readonly bun: { readonly version: string; readonly sha256: string }
   /** The services, as PID 1 starts them. */
@@ -46,65 +58,63 @@ export interface Manifest {
   readonly modules: readonly string[]
   /** Ports that `solo run` forwards. */
   readonly forwards: readonly { readonly host: number; readonly guest: number }[]
+  /** TCP port of the device's agent, which is one of those; null without an agent. */
+  readonly agentPort: number | null
   /** The machine that `solo run` starts. */
   readonly machine: { readonly memoryMiB: number; readonly cpus: number }
 }
 
+/** A disk image. */
+export interface DiskManifest {
+  /** Name in the folder. */
+  readonly file: string
+  /** Its size; most of it are holes. */
+  readonly sizeBytes: number
+  /** Its partitions. */
+  readonly partitions: readonly {
+    readonly name: string
+    readonly startBytes: number
+    readonly sizeBytes: number
+  }[]
+  /** The root of slot a: its id, the hash that the kernel checks it with, and its size with the hash tree. */
+  readonly root: { readonly imageId: string; readonly rootHash: string; readonly sizeBytes: number }
+}
+
 /** What is written. */
 export interface Output {
-  /** The kernel's image on the host. */
-  readonly kernelImage: string
-  readonly initramfs: readonly Uint8Array[]
-  /** Everything of the manifest but the two files. */
-  readonly manifest: Omit<Manifest, 'kernel' | 'initramfs'>
-  readonly kernel: { readonly release: string; readonly origin: string }
-  readonly unpackedBytes: number
+  /** Files by their names in the folder; each is written to the path that it is given. */
+  readonly files: Readonly<Record<string, (path: string) => Promise<void>>>
+  /** The manifest, once the files are there; `describe` tells size and hash of one. */
+  readonly manifest: (describe: (file: string) => Promise<OutputFile>) => Promise<Manifest>
 }
 
 /**
- * Writes `kernel`, `initramfs.img` and `appliance.json` into a folder, which is made if need be.
+ * Writes the files and `appliance.json` into a folder, which is made if need be. All are whole before the first takes
+ * its place, so that a full disk leaves the old ones as they were.
  *
  * @throws SoloError when the disk is full or the folder cannot be written
  */
 export async function writeOutput(folder: string, output: Output): Promise<Manifest> {
   await makeFolder(folder)
-  const image = Buffer.concat(output.initramfs)
-  const kernel = await readFile(output.kernelImage)
-  const { version, name, applianceVersion, architecture, format, commandLine, ...rest } = output.manifest
-  const manifest: Manifest = {
-    version,
-    name,
-    applianceVersion,
-    architecture,
-    format,
-    commandLine,
-    kernel: { file: 'kernel', sizeBytes: kernel.length, sha256: sha256(kernel), ...output.kernel },
-    initramfs: {
-      file: 'initramfs.img',
-      sizeBytes: image.length,
-      sha256: sha256(image),
-      unpackedBytes: output.unpackedBytes,
-    },
-    ...rest,
-  }
-  const text = `${JSON.stringify(manifest, undefined, 2)}\n`
-  await writeTogether(folder, { kernel, 'initramfs.img': image, 'appliance.json': text })
-  return manifest
-}
-
-/** All files are whole before the first takes its place, so that a full disk leaves the old ones as they were. */
-async function writeTogether(
-  folder: string,
-  files: Readonly<Record<string, Uint8Array | string>>,
-): Promise<void> {
   try {
     using scratch = scratchBeside(join(folder, 'appliance'))
-    for (const [name, data] of Object.entries(files)) await writeFile(join(scratch.folder, name), data)
-    for (const name of Object.keys(files)) await rename(join(scratch.folder, name), join(folder, name))
+    const inScratch = (name: string): string => join(scratch.folder, name)
+    for (const [name, write] of Object.entries(output.files)) await write(inScratch(name))
+    const manifest = await output.manifest(async (file) => {
+      const { size } = await stat(inScratch(file))
+      return { file, sizeBytes: size, sha256: await sha256File(inScratch(file)) }
+    })
+    await writeFile(inScratch(manifestFile), `${JSON.stringify(manifest, undefined, 2)}\n`)
+    const names = [...Object.keys(output.files), manifestFile]
+    for (const name of names) await rename(inScratch(name), join(folder, name))
+    return manifest
   } catch (error) {
-    throw explainWriteError(error, folder)
+    throw explainWriteError(error, folder, '--out or SOLO_CACHE_DIR')
   }
 }
+
+/** Put in place last, as it names the others with their hashes. */
+const manifestFile = 'appliance.json'
 
 async function makeFolder(folder: string): Promise<void> {
   if ((await kindOf(folder)) === 'file') {
@@ -113,6 +123,6 @@ async function makeFolder(folder: string): Promise<void> {
   try {
     await mkdir(folder, { recursive: true })
   } catch (error) {
-    throw explainWriteError(error, folder)
+    throw explainWriteError(error, folder, '--out or SOLO_CACHE_DIR')
   }
 }

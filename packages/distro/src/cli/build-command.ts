@@ -1,11 +1,12 @@
 // solo build
 import { buildCommand, type Command, type CommandContext } from '@stricli/core'
-import { buildAppliance } from '../build.ts'
+import { sizeLines } from '../build/component-sizes.ts'
+import { buildAppliance, type BuildFormat } from '../build.ts'
 import { parseFolder, parseFormat } from './parse.ts'
-import { consoleProgress, print } from './output.ts'
+import { consoleProgress, print, tell } from './output.ts'
 
 interface Flags {
-  readonly format: 'initramfs'
+  readonly format: BuildFormat
   readonly out?: string
   readonly updateLock: boolean
   readonly json: boolean
@@ -16,7 +17,8 @@ export const build: Command<CommandContext> = buildCommand<Flags, [folder?: stri
   docs: {
     brief: 'Build the appliance of a folder',
     fullDescription:
-      'Builds the appliance that solo.config.ts in DIR describes into a kernel and an initramfs.\n' +
+      'Builds the appliance that solo.config.ts in DIR describes: a disk image that firmware boots, an initramfs\n' +
+      'that holds everything, or a unified kernel image (one file that firmware boots).\n' +
       'Packages are pinned in solo.lock beside it; with the pins in the cache no network is needed.',
   },
   parameters: {
@@ -27,7 +29,13 @@ export const build: Command<CommandContext> = buildCommand<Flags, [folder?: stri
       ],
     },
     flags: {
-      format: { kind: 'parsed', parse: parseFormat, brief: 'What to make: initramfs', default: 'initramfs' },
+      format: {
+        kind: 'parsed',
+        parse: parseFormat,
+        brief: 'What to make: disk, initramfs or uki',
+        placeholder: 'FORMAT',
+        default: 'disk',
+      },
       out: {
         kind: 'parsed',
         parse: parseFolder,
@@ -49,6 +57,7 @@ export const build: Command<CommandContext> = buildCommand<Flags, [folder?: stri
       progress: consoleProgress(),
       ...(out === undefined ? {} : { out }),
     })
+    for (const line of sizeLines(result.manifest.sizes)) tell(`  ${line}`)
     print(json ? JSON.stringify({ folder: result.folder, ...result.manifest }) : result.folder)
   },
 })

@@ -1,4 +1,5 @@
 // The one place where the command writes: results on standard output, progress and errors on standard error.
+import { LockFileError, ProvisionError } from '@pkg/vm/host'
 import { ConfigError, SoloError } from '../error.ts'
 import type { Progress } from '../progress.ts'
 
@@ -25,8 +26,9 @@ export function printRaw(text: string): void {
 /** The message of an error that a user can act upon; a stack trace only where the error is ours. */
 export function errorText(error: unknown): string {
   // One line for each mistake, as compilers write them.
-  if (error instanceof ConfigError) return error.message
-  if (error instanceof SoloError) return `solo: ${error.message.replaceAll('\n', '\n  ')}`
+  if (error instanceof ConfigError || error instanceof LockFileError) return error.message
+  if (error instanceof SoloError || error instanceof ProvisionError)
+    return `solo: ${error.message.replaceAll('\n', '\n  ')}`
   if (!(error instanceof Error)) return `solo: ${String(error)}`
   if ('code' in error && typeof error.code === 'string') return `solo: ${error.message}`
   return `solo: internal error: ${error.stack ?? error.message}`
@@ -34,7 +36,7 @@ export function errorText(error: unknown): string {
 
 /** Exit status of an error: what it says, else 1. */
 export function exitStatus(error: unknown): number {
-  return error instanceof SoloError ? error.exitStatus : 1
+  return error instanceof SoloError || error instanceof ProvisionError ? error.exitStatus : 1
 }
 
 /**

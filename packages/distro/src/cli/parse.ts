@@ -1,10 +1,12 @@
 // Values of flags; what cannot be read is an error, never a default.
+import { type BuildFormat, buildFormats } from '../build/format.ts'
 import type { RunForward } from '../run.ts'
 
 /** `--format`. */
-export function parseFormat(text: string): 'initramfs' {
-  if (text === 'initramfs') return text
-  throw new SyntaxError(`expected initramfs, got ${JSON.stringify(text)}`)
+export function parseFormat(text: string): BuildFormat {
+  const format = buildFormats.find((each) => each === text)
+  if (format !== undefined) return format
+  throw new SyntaxError(`expected one of ${buildFormats.join(', ')}, got ${JSON.stringify(text)}`)
 }
 
 /** `--out`. An empty word, such as a variable that is not set, must not become the present folder. */

@@ -1,6 +1,6 @@
 // solo run
 import { buildCommand, type Command, type CommandContext } from '@stricli/core'
-import type { Vm } from '@pkg/vm/qemu'
+import type { QemuMachine } from '@pkg/vm/qemu'
 import { buildAppliance, type BuildResult } from '../build.ts'
 import { SoloError } from '../error.ts'
 import {
@@ -20,6 +20,7 @@ interface Flags {
   readonly updateLock: boolean
   readonly forward?: readonly RunForward[]
   readonly memory?: number
+  readonly direct: boolean
   readonly check: boolean
   readonly json: boolean
 }
@@ -29,9 +30,10 @@ export const run: Command<CommandContext> = buildCommand<Flags, [folder?: string
   docs: {
     brief: 'Build the appliance of a folder and boot it under QEMU',
     fullDescription:
-      'Builds the appliance of DIR, boots it under QEMU with its ports forwarded to 127.0.0.1, and shows its\n' +
-      'console. Ctrl-C presses the power button; a second Ctrl-C ends QEMU at once. With --check: boots, fetches\n' +
-      'the page of the first port, powers off, and says what it found.',
+      'Builds the disk of the appliance of DIR, boots it under QEMU with its ports forwarded to 127.0.0.1, and\n' +
+      'shows its console. What it writes on the disk is gone when it ends. Ctrl-C presses the power button; a\n' +
+      'second Ctrl-C ends QEMU at once. With --check: boots, fetches the page of the first port, powers off, and\n' +
+      'says what it found.',
   },
   parameters: {
     positional: {
@@ -67,12 +69,18 @@ export const run: Command<CommandContext> = buildCommand<Flags, [folder?: string
         placeholder: 'MIB',
         optional: true,
       },
+      direct: {
+        kind: 'boolean',
+        brief: 'Boot the disk by its kernel, without firmware and boot loader',
+        withNegated: false,
+      },
       check: { kind: 'boolean', brief: 'Boot, fetch the page, power off, report', withNegated: false },
       json: { kind: 'boolean', brief: 'With --check: print the report as JSON', withNegated: false },
     },
   },
   async func(flags, folder = '.') {
     const result = await buildAppliance(folder, {
+      format: 'disk',
       updateLock: flags.updateLock,
       progress: consoleProgress(),
       ...(flags.out === undefined ? {} : { out: flags.out }),
@@ -82,10 +90,13 @@ export const run: Command<CommandContext> = buildCommand<Flags, [folder?: string
   },
 })
 
-async function check(result: BuildResult, { memory, json }: Flags): Promise<void> {
+async function check(result: BuildResult, { memory, direct, json }: Flags): Promise<void> {
   const progress = consoleProgress()
   progress.step('check')
-  const report = await checkAppliance(result, memory === undefined ? {} : { memoryMiB: memory })
+  const report = await checkAppliance(result, {
+    direct,
+    ...(memory === undefined ? {} : { memoryMiB: memory }),
+  })
   progress.done(`${result.manifest.name} booted, answered and powered off`)
   if (json) print(JSON.stringify(report))
   else for (const line of reportLines(report)) print(line)
@@ -115,15 +126,23 @@ async function watch(result: BuildResult, flags: Flags): Promise<void> {
   }
 }
 
-async function watchOnce(result: BuildResult, flags: Flags): Promise<Awaited<Vm['exited']>> {
+async function watchOnce(result: BuildResult, flags: Flags): Promise<Awaited<QemuMachine['exited']>> {
   const vm = await startAppliance(result, {
+    direct: flags.direct,
     onConsole: (text) => printRaw(withoutEscapes(text)),
     ...(flags.forward === undefined ? {} : { forwards: flags.forward }),
     ...(flags.memory === undefined ? {} : { memoryMiB: flags.memory }),
   })
-  const addresses = vm.forwards.map(({ hostPort }) => `http://127.0.0.1:${hostPort}/`).join(' ')
+  const { agentPort } = result.manifest
+  const addresses = vm.forwards
+    .map(
+      ({ hostPort, guestPort }) => `${guestPort === agentPort ? 'https' : 'http'}://127.0.0.1:${hostPort}/`,
+    )
+    .join(' ')
   const answers = addresses === '' ? '' : ` ${addresses} will answer;`
   tell(`booting ${result.manifest.name} (${vm.accelerator});${answers} Ctrl-C powers it off`)
+  const agent = vm.forwards.find(({ guestPort }) => guestPort === agentPort)
+  if (agent !== undefined) tell(`its agent: solo status 127.0.0.1:${agent.hostPort}`)
   void announce(vm, addresses)
   let signalCount = 0
   const onSignal = (): void => {
@@ -151,7 +170,7 @@ async function watchOnce(result: BuildResult, flags: Flags): Promise<Awaited<Vm[
 const listenLimitMs = 30_000
 
 /** Prints the addresses once a browser that opens the first one finds the service there. */
-async function announce(vm: Vm, addresses: string): Promise<void> {
+async function announce(vm: QemuMachine, addresses: string): Promise<void> {
   try {
     await vm.console.waitFor(readyLine, { timeoutMs: Number.POSITIVE_INFINITY })
   } catch {

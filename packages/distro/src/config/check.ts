@@ -1,10 +1,11 @@
 // What a schema cannot see: files that must exist, names that must differ, keys that exclude each other. It
 // takes the unchecked value, so that these mistakes are reported together with those of the schema.
-import { statSync } from 'node:fs'
-import { resolve } from 'node:path'
 import type { Problem } from '../error.ts'
+import { checkAccounts, userNames, userOf } from './check-accounts.ts'
+import { checkData } from './check-data.ts'
+import { checkProbes, checkReserved, checkUpdates } from './check-updates.ts'
+import { expectPath } from './expect-path.ts'
 import { nearest, shown } from './expect.ts'
-import { stableUid } from './users.ts'
 
 type Loose = Readonly<Record<string, unknown>>
 
@@ -19,18 +20,26 @@ export function checkMeaning(config: unknown, folder: string): Problem[] {
   const services = array(config['services']).map((each) => (isObject(each) ? each : {}))
   checkPrograms(services, folder, report)
   checkNames(services, report)
-  checkUsers(services, report)
+  checkAccounts(config, services, report)
   checkPorts(config, services, report)
   checkOrder(services, report)
   checkForwards(config, report)
   checkFiles(config, folder, report)
+  checkFolders(config, services, report)
+  checkCertificates(config, folder, report)
   checkKernel(config, folder, report)
+  checkProbes(services, report)
+  checkData(config, services, folder, report)
+  checkReserved(config, services, report)
+  checkUpdates(config, folder, report)
   return problems
 }
 
 function checkPrograms(services: readonly Loose[], folder: string, report: Report): void {
-  for (const [index, { entry, command }] of services.entries()) {
+  for (const [index, { entry, args, command }] of services.entries()) {
     const at = `services[${index}]`
+    if (args !== undefined && entry === undefined)
+      report(`${at}.args`, 'expected entry with it; with command they belong there')
     if (entry === undefined && command === undefined) {
       report(at, 'expected entry (a TypeScript file) or command (a program of the image), got neither')
     }
@@ -61,43 +70,6 @@ function checkNames(services: readonly Loose[], report: Report): void {
     // `init` marks PID 1's own log lines, `network-online` is a point in the boot.
     if (name === 'init' || name === 'network-online')
       report(path, `expected a name that is not reserved, got ${shown(name)}`)
-  }
-}
-
-/** The user of a service, as far as it can be told. */
-function userOf(service: Loose): { user: string; uid: number } | undefined {
-  const user = service['user'] ?? service['name']
-  if (typeof user !== 'string') return undefined
-  const uid = service['uid']
-  return { user, uid: typeof uid === 'number' ? uid : stableUid(user) }
-}
-
-function checkUsers(services: readonly Loose[], report: Report): void {
-  const byUid = new Map<number, { user: string; index: number }>()
-  const byUser = new Map<string, { uid: number; index: number }>()
-  for (const [index, service] of services.entries()) {
-    const own = userOf(service)
-    if (own === undefined) continue
-    const { user, uid } = own
-    const path = `services[${index}].${service['uid'] === undefined ? 'name' : 'uid'}`
-    const sameUid = byUid.get(uid)
-    const sameUser = byUser.get(user)
-    if (user !== 'root' && uid === 0) {
-      report(`services[${index}].uid`, "expected a user id other than 0 (user: 'root' asks for it), got 0")
-    } else if (sameUid !== undefined && sameUid.user !== user) {
-      report(
-        path,
-        `expected a user id of its own, got ${uid}, which services[${sameUid.index}] (user ${sameUid.user}) has; ` +
-          `set uid to another number`,
-      )
-    } else if (sameUser !== undefined && sameUser.uid !== uid) {
-      report(
-        path,
-        `expected uid ${sameUser.uid} for user ${user}, as services[${sameUser.index}] has, got ${uid}`,
-      )
-    }
-    if (sameUid === undefined) byUid.set(uid, { user, index })
-    if (sameUser === undefined) byUser.set(user, { uid, index })
   }
 }
 
@@ -178,7 +150,13 @@ const ownPaths: ReadonlySet<string> = new Set([
   '/init',
   '/bin/bun',
   '/sbin/init.js',
+  '/sbin/poweroff',
+  '/sbin/reboot',
+  '/sbin/halt',
   '/etc/solo/plan.json',
+  '/etc/solo/release.json',
+  '/etc/solo/trust.json',
+  '/etc/solo/agent.json',
   '/etc/resolv.conf',
   '/etc/hosts',
 ])
@@ -211,6 +189,30 @@ function checkFiles(config: Loose, folder: string, report: Report): void {
   }
 }
 
+function checkFolders(config: Loose, services: readonly Loose[], report: Report): void {
+  const users = userNames(config, services)
+  for (const [index, folder] of array(config['folders']).entries()) {
+    const user = isObject(folder) ? folder['user'] : undefined
+    if (typeof user !== 'string' || users.includes(user)) continue
+    const near = nearest(user, users)
+    const hint = near === undefined ? '' : `; did you mean "${near}"?`
+    report(
+      `folders[${index}].user`,
+      `expected root, one of users, or the user of a service, got ${shown(user)}${hint}`,
+    )
+  }
+}
+
+function checkCertificates({ certificates }: Loose, folder: string, report: Report): void {
+  if (!isObject(certificates)) return
+  const files = array(certificates['files'])
+  for (const [index, file] of files.entries()) {
+    if (typeof file === 'string') expectPath(folder, file, 'file', `certificates.files[${index}]`, report)
+  }
+  if (certificates['debian'] === false && files.length === 0)
+    report('certificates', 'expected files where debian is false, got none: then leave certificates out')
+}
+
 function checkKernel(config: Loose, folder: string, report: Report): void {
   const kernel = config['kernel']
   if (!isObject(kernel)) return
@@ -223,25 +225,6 @@ function checkKernel(config: Loose, folder: string, report: Report): void {
   if (typeof deb === 'string') expectPath(folder, deb, 'file', 'kernel.deb', report)
   if (typeof image === 'string') expectPath(folder, image, 'file', 'kernel.image', report)
   if (typeof modules === 'string') expectPath(folder, modules, 'folder', 'kernel.modules', report)
-}
-
-function expectPath(
-  folder: string,
-  path: string,
-  kind: 'file' | 'folder' | 'file or folder',
-  key: string,
-  report: Report,
-): void {
-  const info = statSync(resolve(folder, path), { throwIfNoEntry: false })
-  const found = info?.isFile() === true ? 'file' : info?.isDirectory() === true ? 'folder' : undefined
-  if (found !== undefined && kind.split(' or ').includes(found)) return
-  const got =
-    info === undefined
-      ? 'which does not exist'
-      : found === undefined
-        ? 'a special file'
-        : `which is a ${found}`
-  report(key, `expected a ${kind}, got ${shown(path)}, ${got}`)
 }
 
 function array(value: unknown): readonly unknown[] {

@@ -1,8 +1,8 @@
 // From a folder to an appliance: find solo.config.ts, run it, check what it exports.
 import { join, resolve } from 'node:path'
+import { displayPath, kindOf } from '@pkg/vm/host'
 import type { ApplianceConfig } from '../config.ts'
 import { ConfigError, type Problem, SoloError } from '../error.ts'
-import { displayPath, kindOf } from '../host/files.ts'
 import { checkMeaning } from './check.ts'
 import { unknownKey } from './expect.ts'
 import { offerConfigModule } from './own-packages.ts'

@@ -11,3 +11,6 @@ export function stableUid(name: string): number {
   if (name === 'root') return 0
   return firstUid + (createHash('sha256').update(name).digest().readUInt32BE(0) % uidCount)
 }
+
+/** The agent's user. Its group may ask PID 1 and the updater: nobody else must be in it by chance. */
+export const AGENT_USER = 'solo-agent'

@@ -1,21 +1,30 @@
 // Asking a guest over HTTP, and waiting with a bound for what takes its time there.
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { Vm } from '@pkg/vm/qemu'
+import type { QemuMachine } from '@pkg/vm/qemu'
 
 /** One answer of a busy guest under TCG may take seconds; more than this is no answer. */
 const ANSWER_MS = 30_000
 const POLL_MS = 50
 
 /** Fetches from a port of the guest that is forwarded. A connection is used once: its server may be killed. */
-export async function ask(vm: Vm, guestPort: number, path: string): Promise<Response> {
+export async function ask(
+  vm: QemuMachine,
+  guestPort: number,
+  path: string,
+  init: RequestInit = {},
+): Promise<Response> {
   const forward = vm.forwards.find((each) => each.guestPort === guestPort)
   if (forward === undefined) throw new TypeError(`port ${guestPort} is not forwarded`)
   const signal = AbortSignal.timeout(ANSWER_MS)
-  return fetch(`http://127.0.0.1:${forward.hostPort}${path}`, { signal, headers: { connection: 'close' } })
+  return fetch(`http://127.0.0.1:${forward.hostPort}${path}`, {
+    ...init,
+    signal,
+    headers: { connection: 'close' },
+  })
 }
 
 /** The same, for an answer in JSON with status 200. */
-export async function askJson<T>(vm: Vm, guestPort: number, path: string): Promise<T> {
+export async function askJson<T>(vm: QemuMachine, guestPort: number, path: string): Promise<T> {
   const response = await ask(vm, guestPort, path)
   if (response.status !== 200) throw new Error(`${path}: status ${response.status}: ${await response.text()}`)
   return (await response.json()) as T

@@ -7,7 +7,7 @@ import type { ApplianceConfig } from '../../src/config.ts'
 /** Writes `solo.config.ts` into a new folder below `root`, and returns the folder. */
 export function writeProject(root: string, config: ApplianceConfig): string {
   const folder = join(root, config.name)
-  mkdirSync(folder)
+  mkdirSync(folder, { recursive: true })
   writeFileSync(join(folder, 'solo.config.ts'), `export default ${JSON.stringify(config, undefined, 2)}\n`)
   return folder
 }

@@ -1,0 +1,53 @@
+/**
+ * The program of the device's agent: the API over HTTPS, for people, the `solo` command and other programs. It runs as
+ * a user of its own and may do nothing by itself: it asks PID 1 and the updater over their sockets, and both decide.
+ */
+import { makeApi } from './agent/api.ts'
+import { openDevice } from './agent/open-device.ts'
+import { ownIdentity } from './agent/identity.ts'
+import { AGENT_SETTINGS_FILE, readAgentSettings } from './agent/settings.ts'
+
+/** The longest body of a request: the documents of a release, as JSON; the answer to a want is shorter. */
+const BODY_BYTES_MAX = 512 * 1024
+
+/** Requests that are answered at a time; with their bodies they are what a flood can take of the agent's memory. */
+const REQUESTS_MAX = 64
+
+/** A connection without traffic is closed; an answer to a poll and the beats of a stream come sooner. */
+const IDLE_SECONDS = 30
+
+/** When it is stopped, answers that are under way are still given: the one to the request to restart is. */
+const LAST_ANSWERS_MS = 1000
+
+function log(line: string): void {
+  process.stdout.write(`${line}\n`)
+}
+
+const settings = await readAgentSettings(process.argv[2] ?? AGENT_SETTINGS_FILE)
+const identity = await ownIdentity(settings.folder, settings.hostname, log)
+const device = openDevice(settings, identity, log)
+const api = makeApi(device)
+const server = Bun.serve({
+  port: settings.port,
+  tls: { key: identity.privateKey, cert: identity.certificate },
+  maxRequestBodySize: BODY_BYTES_MAX,
+  idleTimeout: IDLE_SECONDS,
+  // Else an error would be answered with a page that shows the program.
+  development: false,
+  fetch(request, listener) {
+    if (listener.pendingRequests > REQUESTS_MAX)
+      return new Response(null, { status: 503, headers: { 'retry-after': '1' } })
+    return api.fetch(request, { address: listener.requestIP(request)?.address ?? '' })
+  },
+  error(error) {
+    log(error.stack ?? error.message)
+    return new Response(null, { status: 500 })
+  },
+})
+log(`https on port ${server.port}, certificate SHA-256 ${identity.fingerprint}`)
+// It ends with the agent; what goes wrong in between it tells itself, and tries again.
+void device.channel?.follow(new AbortController().signal)
+process.once('SIGTERM', () => {
+  setTimeout(() => process.exit(0), LAST_ANSWERS_MS)
+  void server.stop().then(() => process.exit(0))
+})
