@@ -1,55 +1,125 @@
-// Boot: from the start of QEMU to the first page served. Ours is examples/hello; the floor beside it is the same
-// kernel with busybox and a shell script, which supervises nothing.
+// Boot: from the start of QEMU to the first page served, by the three ways in which examples/hello boots. The floor
+// beside them is the same kernel with busybox and a shell script, which supervises nothing.
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { zstdDecompressSync } from 'node:zlib'
 import { buildAppliance } from '@pkg/distro/build'
+import { startAppliance } from '@pkg/distro/run'
 import { readCpio, writeCpio } from '@pkg/image/cpio'
 import { FileTree } from '@pkg/image/tree'
-import { boot, type BootOptions } from '@pkg/vm/qemu'
+import { type QemuMachine, startQemu } from '@pkg/vm/qemu'
+import { type Row, rowOf } from './report.ts'
 
-/** The port that both guests serve. */
+/** The port that all guests serve. */
 const guestPort = 8080
 
 /** How long a guest may take to serve its page. */
 const pageTimeoutMs = 120_000
 
+const forwards = [{ host: 0, guest: guestPort }]
+
 /** A guest to measure. */
-export interface BootContestant {
+interface Guest {
   name: string
-  options: BootOptions
+  start: () => Promise<QemuMachine>
 }
 
-/** Builds both guests. */
-export async function bootContestants(): Promise<[ours: BootContestant, floor: BootContestant]> {
+/** Points on the way, and what the console says when a guest is there. */
+const marks = {
+  loader: /BdsDxe: starting Boot/,
+  'PID 1': /init: api file systems/,
+} as const
+
+type Point = keyof typeof marks | 'page'
+
+/** When a guest came by a point, in nanoseconds since the start of QEMU, by round. */
+type Times = Record<Point, number[]>
+
+/** Builds all guests. */
+async function makeGuests(): Promise<Record<'disk' | 'direct' | 'initramfs' | 'floor', Guest>> {
   const folder = `${fileURLToPath(new URL('../../.cache/bench', import.meta.url))}/boot`
   mkdirSync(folder, { recursive: true })
   const hello = fileURLToPath(new URL('../../examples/hello', import.meta.url))
-  const { kernel, initramfs } = await buildAppliance(hello, { out: `${folder}/hello` })
-  const shared = { kernel, append: 'quiet', forwards: [{ hostPort: 0, guestPort }], timeoutMs: pageTimeoutMs }
-  const floor = `${folder}/busybox.cpio`
-  writeFileSync(floor, await busyboxInitramfs(initramfs))
-  return [
-    { name: 'solo', options: { ...shared, initrd: initramfs } },
-    { name: 'busybox', options: { ...shared, initrd: floor } },
-  ]
+  const disk = await buildAppliance(hello, { format: 'disk', out: `${folder}/disk` })
+  const whole = await buildAppliance(hello, { format: 'initramfs', out: `${folder}/initramfs` })
+  const initrd = `${folder}/busybox.cpio`
+  writeFileSync(initrd, await busyboxInitramfs(whole.initramfs))
+  const options = { forwards, timeoutMs: pageTimeoutMs }
+  return {
+    disk: { name: 'disk, UEFI', start: () => startAppliance(disk, options) },
+    direct: { name: 'disk, direct', start: () => startAppliance(disk, { ...options, direct: true }) },
+    initramfs: { name: 'initramfs', start: () => startAppliance(whole, options) },
+    floor: {
+      name: 'busybox, same kernel',
+      start: () =>
+        startQemu({
+          ...{ kernel: whole.kernel, initrd, append: 'quiet', timeoutMs: pageTimeoutMs },
+          networks: [{ kind: 'user', forwards: [{ hostPort: 0, guestPort }] }],
+        }),
+    },
+  }
 }
 
 /**
- * Boots a guest and fetches its page; returns nanoseconds since QEMU was started.
+ * Measures the ways of booting in turns, and compares each with the next simpler one.
  *
- * @throws Error when it does not serve its page in time
+ * @throws Error when a guest cannot be made, or does not serve its page in time
  */
-export async function measureBoot({ name, options }: BootContestant): Promise<number> {
+export async function measureBoots(rounds: number, say: (line: string) => void): Promise<Row[]> {
+  say('bench: boot: building')
+  const guests = await makeGuests()
+  const order = Object.values(guests)
+  const results = new Map<Guest, Times>(order.map((guest) => [guest, { loader: [], 'PID 1': [], page: [] }]))
+  // The first round warms the host's page cache, and is not counted.
+  for (let round = 0; round <= rounds; round++) {
+    say(round === 0 ? 'bench: boot: warming up' : `bench: boot: round ${round} of ${rounds}`)
+    for (let turn = 0; turn < order.length; turn++) {
+      const guest = order[(round + turn) % order.length] as Guest
+      const times = await measureGuest(guest)
+      if (round === 0) continue
+      for (const [point, timeNs] of times) results.get(guest)?.[point].push(timeNs)
+    }
+  }
+  const { disk, direct, initramfs, floor } = guests
+  const row = (ours: Guest, point: Point, peer: Guest, peerPoint: Point = point): Row =>
+    rowOf(
+      `QEMU start to ${point}: ${ours.name}`,
+      peerPoint === point ? peer.name : `to ${peerPoint}`,
+      's',
+      results.get(ours)?.[point],
+      results.get(peer)?.[peerPoint],
+    )
+  return [
+    // How much of the way is the firmware's.
+    row(disk, 'loader', disk, 'page'),
+    row(disk, 'PID 1', initramfs),
+    row(direct, 'PID 1', initramfs),
+    row(disk, 'page', initramfs),
+    row(direct, 'page', initramfs),
+    row(initramfs, 'page', floor),
+  ]
+}
+
+/** Boots a guest and fetches its page. */
+async function measureGuest({ name, start: startGuest }: Guest): Promise<Map<Point, number>> {
   const start = performance.now()
-  await using vm = await boot(options)
+  const elapsedNs = (): number => (performance.now() - start) * 1e6
+  await using vm = await startGuest()
+  const times = new Map<Point, number>()
+  for (const [point, pattern] of Object.entries(marks)) {
+    // A guest without this point never comes there; that it ends first is told by its page.
+    vm.console.waitFor(pattern, { timeoutMs: pageTimeoutMs }).then(
+      () => times.set(point as Point, elapsedNs()),
+      () => {},
+    )
+  }
   const url = `http://127.0.0.1:${vm.forwards[0]?.hostPort}/`
-  while (performance.now() - start < pageTimeoutMs) {
+  while (elapsedNs() < pageTimeoutMs * 1e6) {
     try {
       const response = await fetch(url, { signal: AbortSignal.timeout(2000) })
       await response.text()
-      if (response.ok) return (performance.now() - start) * 1e6
+      if (response.ok) return times.set('page', elapsedNs())
     } catch {
       // Nobody answers yet: QEMU accepts the connection and resets it.
     }

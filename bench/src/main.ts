@@ -2,48 +2,54 @@
 import { loadavg } from 'node:os'
 import { parseArgs } from 'node:util'
 import { type Contestant, measureInterleaved, startContestant } from './contestant.ts'
-import { printJson, printTable, type Row, rowOf } from './report.ts'
-import { compileC, contestantFile, findCpu, tinyChild } from './workshop.ts'
+import { type Entrant, type Plan, plans } from './plans.ts'
+import { overLimit, printJson, printTable, type Row, rowOf } from './report.ts'
+import { findCpu } from './workshop.ts'
 
-const usage = `Usage: npm run bench -- [--json] [--only getppid|spawn|boot] [--rounds N]
-                        [--boot-rounds N] [--no-pin]
+const planned = Object.keys(plans) as (keyof typeof plans)[]
+const groups = [...planned, 'build', 'boot', 'update', 'vm'] as const
+type Group = (typeof groups)[number]
+
+const usage = `Usage: npm run bench -- [--json] [--only ${groups.join('|')}]
+                        [--rounds N] [--build-rounds N] [--boot-rounds N] [--update-rounds N]
+                        [--vm-rounds N] [--check] [--no-pin]
 
 Measures Solo and its peers in interleaved rounds and prints ratios (ours / peer, of the medians).
 
-  --json           only JSON on standard output: [{ name, ours, peer, peerName, ratio, unit }]
-  --only NAME      one group: getppid, spawn or boot; may be given several times
-  --rounds N       rounds of getppid and spawn (default 25, at least 15)
-  --boot-rounds N  rounds of boot (default 15)
-  --no-pin         let the scheduler place getppid's and spawn's contestants; else all share one processor
+  --json           only JSON on standard output: a list of
+                   { name, ours, peer, peerName, ratio, unit, interval, rounds }
+  --only NAME      one group; may be given several times
+  --rounds N       rounds of calls, spawn and reactor (default 25, at least 15)
+  --build-rounds N rounds of build (default 5)
+  --boot-rounds N  rounds of boot (default 5)
+  --update-rounds N  rounds of update (default 5)
+  --vm-rounds N    rounds of vm (default 20)
+  --check          status 1 when a figure is above its limit (for an idle machine)
+  --no-pin         let the scheduler place those contestants; else all share one processor
   --help           this text
 `
-
-const groups = ['getppid', 'spawn', 'boot'] as const
-type Group = (typeof groups)[number]
 
 interface Options {
   json: boolean
   only: readonly Group[]
   rounds: number
+  buildRounds: number
   bootRounds: number
+  updateRounds: number
+  vmRounds: number
+  check: boolean
   pin: boolean
-}
-
-/** A peer of a group: how to start it, or why it cannot be had. */
-interface Peer {
-  name: string
-  command: () => [program: string, ...rest: string[]]
 }
 
 const say = (line: string): void => void process.stderr.write(`${line}\n`)
 
 /** Starts what can be started, and names what cannot. */
-function startPeers(
-  peers: readonly Peer[],
+function startAll(
+  entrants: readonly Entrant[],
   missing: Map<string, string>,
   prefix: readonly string[],
 ): Contestant[] {
-  return peers.flatMap(({ name, command }) => {
+  return entrants.flatMap(({ name, command }) => {
     try {
       const [program, ...rest] = [...prefix, ...command()]
       return program === undefined ? [] : [startContestant({ name, command: [program, ...rest] })]
@@ -72,100 +78,35 @@ async function keepWorking(
   return working
 }
 
-/** Which of ours is compared with which peers. */
-interface Plan {
-  group: Group
-  unit: 'ns' | 'µs' | 's'
-  contestants: readonly Peer[]
-  pairs: readonly [name: string, ours: string, peer: string][]
-}
-
-async function runPlan(plan: Plan, rounds: number, prefix: readonly string[]): Promise<Row[]> {
+async function runPlan(
+  group: Group,
+  { unit, entrants, pairs }: Plan,
+  rounds: number,
+  prefix: readonly string[],
+): Promise<Row[]> {
   const missing = new Map<string, string>()
-  const contestants = await keepWorking(startPeers(plan.contestants, missing, prefix), missing)
+  const contestants = await keepWorking(startAll(entrants, missing, prefix), missing)
   for (const [name, reason] of missing) say(`bench: missing: ${name}: ${reason}`)
   try {
-    say(`bench: ${plan.group}: warming up`)
+    say(`bench: ${group}: warming up`)
     const results = await measureInterleaved(contestants, rounds, (round) => {
-      if (round % 5 === 0) say(`bench: ${plan.group}: round ${round + 1} of ${rounds}`)
+      if (round % 5 === 0) say(`bench: ${group}: round ${round + 1} of ${rounds}`)
     })
-    return plan.pairs.map(([name, ours, peer]) =>
-      rowOf(name, peer, plan.unit, results.get(ours), results.get(peer)),
+    return pairs.map(([name, ours, peer, limits]) =>
+      rowOf(name, peer, unit, results.get(ours), results.get(peer), limits),
     )
   } finally {
     for (const contestant of contestants) contestant[Symbol.dispose]()
   }
 }
 
-const bun = (file: string, ...rest: string[]): [string, ...string[]] => [
-  process.execPath,
-  contestantFile(file),
-  ...rest,
-]
-const node = (file: string, ...rest: string[]): [string, ...string[]] => [
-  'node',
-  contestantFile(file),
-  ...rest,
-]
-
-const getppidPlan: Plan = {
-  group: 'getppid',
-  unit: 'ns',
-  contestants: [
-    { name: '@pkg/sys', command: () => bun('getppid-sys.ts') },
-    { name: 'C', command: () => [compileC('getppid')] },
-    { name: 'libc through bun:ffi', command: () => bun('getppid-libc.ts') },
-    { name: 'koffi on Node', command: () => node('getppid-koffi.mjs') },
-  ],
-  pairs: ['C', 'libc through bun:ffi', 'koffi on Node'].map((peer) => ['getppid', '@pkg/sys', peer] as const),
-}
-
-function spawnPlan(): Plan {
-  const child = tinyChild()
-  const [waitid, awaited] = ['@pkg/sys, waitid', '@pkg/sys, await'] as const
-  return {
-    group: 'spawn',
-    unit: 'µs',
-    contestants: [
-      { name: waitid, command: () => bun('spawn-sys.ts', 'waitid', child) },
-      { name: awaited, command: () => bun('spawn-sys.ts', 'await', child) },
-      { name: 'C posix_spawn', command: () => [compileC('spawn'), 'posix_spawn', child] },
-      { name: 'C vfork', command: () => [compileC('spawn'), 'vfork', child] },
-      { name: 'Bun.spawn', command: () => bun('spawn-bun.ts', child) },
-      { name: 'Node child_process', command: () => node('spawn-node.mjs', child) },
-    ],
-    pairs: [
-      ['spawn + waitid', waitid, 'C posix_spawn'],
-      ['spawn + waitid', waitid, 'C vfork'],
-      ['spawn + waitid', waitid, 'Bun.spawn'],
-      ['spawn + await wait()', awaited, 'C posix_spawn'],
-      ['spawn + await wait()', awaited, 'Bun.spawn'],
-      ['spawn + await wait()', awaited, 'Node child_process'],
-    ],
-  }
-}
-
-async function runBoot(rounds: number): Promise<Row[]> {
-  const peerName = 'busybox, same kernel'
-  const name = 'QEMU start to page'
-  const results: [ours: number[], floor: number[]] = [[], []]
+/** Runs a group that has a file of its own; when it cannot be measured, it is missing. */
+async function runGroup(group: Group, measure: () => Promise<Row[]>): Promise<Row[]> {
   try {
-    // Only here: the packages that build an appliance take longer to load than getppid to measure.
-    const { bootContestants, measureBoot } = await import('./boot.ts')
-    say('bench: boot: building')
-    const contestants = await bootContestants()
-    // The first round warms the host's page cache, and is not counted.
-    for (let round = 0; round <= rounds; round++) {
-      say(round === 0 ? 'bench: boot: warming up' : `bench: boot: round ${round} of ${rounds}`)
-      for (const turn of round % 2 === 0 ? ([0, 1] as const) : ([1, 0] as const)) {
-        const bootNs = await measureBoot(contestants[turn])
-        if (round > 0) results[turn].push(bootNs)
-      }
-    }
-    return [rowOf(name, peerName, 's', ...results)]
+    return await measure()
   } catch (error) {
-    say(`bench: missing: boot: ${error instanceof Error ? error.message : String(error)}`)
-    return [rowOf(name, peerName, 's', undefined, undefined)]
+    say(`bench: missing: ${group}: ${error instanceof Error ? error.message : String(error)}`)
+    return [rowOf(group, '', 's', undefined, undefined)]
   }
 }
 
@@ -175,7 +116,11 @@ function readOptions(): Options | string {
       json: { type: 'boolean', default: false },
       only: { type: 'string', multiple: true, default: [] },
       rounds: { type: 'string', default: '25' },
-      'boot-rounds': { type: 'string', default: '15' },
+      'build-rounds': { type: 'string', default: '5' },
+      'boot-rounds': { type: 'string', default: '5' },
+      'update-rounds': { type: 'string', default: '5' },
+      'vm-rounds': { type: 'string', default: '20' },
+      check: { type: 'boolean', default: false },
       'no-pin': { type: 'boolean', default: false },
       help: { type: 'boolean', default: false },
     },
@@ -190,7 +135,11 @@ function readOptions(): Options | string {
     json: values.json,
     only: only.length === 0 ? groups : only,
     rounds: count('--rounds', values.rounds, 15),
+    buildRounds: count('--build-rounds', values['build-rounds'], 1),
     bootRounds: count('--boot-rounds', values['boot-rounds'], 1),
+    updateRounds: count('--update-rounds', values['update-rounds'], 1),
+    vmRounds: count('--vm-rounds', values['vm-rounds'], 1),
+    check: values.check,
     pin: !values['no-pin'],
   }
 }
@@ -217,11 +166,26 @@ async function main(): Promise<number> {
   if (options.pin && cpu === undefined) say('bench: not pinned: there is one processor, or no taskset')
   const prefix = cpu === undefined ? [] : ['taskset', '-c', String(cpu)]
   const rows: Row[] = []
-  if (options.only.includes('getppid')) rows.push(...(await runPlan(getppidPlan, options.rounds, prefix)))
-  if (options.only.includes('spawn')) rows.push(...(await runPlan(spawnPlan(), options.rounds, prefix)))
-  if (options.only.includes('boot')) rows.push(...(await runBoot(options.bootRounds)))
+  for (const group of planned) {
+    if (options.only.includes(group)) {
+      rows.push(...(await runPlan(group, plans[group](), options.rounds, prefix)))
+    }
+  }
+  // Imported only here: the packages that build an appliance take longer to load than getppid to measure.
+  const own: Partial<Record<Group, () => Promise<Row[]>>> = {
+    build: async () => (await import('./build.ts')).measureBuilds(options.buildRounds, say),
+    boot: async () => await (await import('./boot.ts')).measureBoots(options.bootRounds, say),
+    update: async () => await (await import('./update.ts')).measureUpdates(options.updateRounds, say),
+    vm: async () => await (await import('./vm.ts')).measureVm(options.vmRounds, say),
+  }
+  for (const group of options.only) {
+    const measure = own[group]
+    if (measure !== undefined) rows.push(...(await runGroup(group, measure)))
+  }
   process.stdout.write(options.json ? printJson(rows) : printTable(rows))
-  return 0
+  const over = overLimit(rows)
+  for (const line of over) say(`bench: ${line}`)
+  return options.check && over.length > 0 ? 1 : 0
 }
 
 process.exitCode = await main()

@@ -1,8 +1,8 @@
 // The rows of the bench, as a table for people and as JSON for programs.
 import { compare } from './statistics.ts'
 
-/** Nanoseconds in each unit. */
-const unitNs = { ns: 1, µs: 1e3, s: 1e9 } as const
+/** Nanoseconds in each unit of time, bytes in each unit of size. */
+const unitSize = { ns: 1, µs: 1e3, s: 1e9, KB: 1e3, MB: 1e6 } as const
 
 /** One comparison. Null where a contestant could not be had. */
 export interface Row {
@@ -12,25 +12,43 @@ export interface Row {
   peerName: string
   /** ours / peer, of the medians. */
   ratio: number | null
-  unit: keyof typeof unitNs
+  unit: keyof typeof unitSize
   /** The ratios of single rounds, 10th to 90th percentile. */
   interval: [low: number, high: number] | null
   rounds: number
+  /** What `ours` may be, where there is such a promise: it depends on the machine, as ratios do not. */
+  limit?: number
+  /** What `ratio` may be. */
+  ratioLimit?: number
 }
 
-/** Makes a row from the nanoseconds of each round. */
+/** What a row's figures may be. */
+export type Limits = Pick<Row, 'limit' | 'ratioLimit'>
+
+/** Makes a row from the nanoseconds or bytes of each round, with its limits: that of ours in the row's unit. */
 export function rowOf(
   name: string,
   peerName: string,
   unit: Row['unit'],
   ours: readonly number[] | undefined,
   peer: readonly number[] | undefined,
+  limits: Limits = {},
 ): Row {
   if (ours === undefined || peer === undefined) {
-    return { name, ours: null, peer: null, peerName, ratio: null, unit, interval: null, rounds: 0 }
+    return {
+      name,
+      ours: null,
+      peer: null,
+      peerName,
+      ratio: null,
+      unit,
+      interval: null,
+      rounds: 0,
+      ...limits,
+    }
   }
   const result = compare(ours, peer)
-  const inUnit = (value: number): number => value / unitNs[unit]
+  const inUnit = (value: number): number => value / unitSize[unit]
   return {
     name,
     ours: inUnit(result.ours),
@@ -40,19 +58,29 @@ export function rowOf(
     unit,
     interval: result.interval,
     rounds: ours.length,
+    ...limits,
   }
 }
 
-/** `[{ name, ours, peer, peerName, ratio, unit }]`. A peer that is missing has null figures. */
+/** The rows that are above their limits, in words. */
+export function overLimit(rows: readonly Row[]): string[] {
+  return rows.flatMap(({ name, peerName, ours, ratio, limit, ratioLimit, unit }) => {
+    const lines: string[] = []
+    if (ours !== null && limit !== undefined && ours > limit) {
+      lines.push(`above its limit: ${name}: ${figure(ours, unit)}, limit ${limit} ${unit}`)
+    }
+    if (ratio !== null && ratioLimit !== undefined && ratio > ratioLimit) {
+      lines.push(`above its limit: ${name}: ${ratio.toFixed(2)} × ${peerName}, limit ${ratioLimit} ×`)
+    }
+    return lines
+  })
+}
+
+/** `[{ name, ours, peer, peerName, ratio, unit, interval, rounds }]`. A peer that is missing has null figures. */
 export function printJson(rows: readonly Row[]): string {
-  const entries = rows.map(({ name, ours, peer, peerName, ratio, unit }) => ({
-    name,
-    ours,
-    peer,
-    peerName,
-    ratio,
-    unit,
-  }))
+  const entries = rows.map(({ name, ours, peer, peerName, ratio, unit, interval, rounds }) => {
+    return { name, ours, peer, peerName, ratio, unit, interval, rounds }
+  })
   return `${JSON.stringify(entries, null, 2)}\n`
 }
 

@@ -3,6 +3,7 @@ import { AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_RDONLY } from '@pkg/sys/constants'
 import { getdents64, openat } from '@pkg/sys/fs'
 import { getpid } from '@pkg/sys/process'
 import { sysinfo, uname } from '@pkg/sys/system'
+import { type RunningRelease, readRelease } from './boot.ts'
 import { parseFields, parseSize, readText, unlessGone } from './proc.ts'
 import { listProcesses, servicesGroup, type ProcessInfo } from './processes.ts'
 
@@ -30,6 +31,8 @@ export interface Service {
 export interface Machine {
   kernel: { sysname: string; release: string; version: string; machine: string }
   hostname: string
+  /** The appliance's release; null on a machine that Solo did not boot. */
+  release: RunningRelease | null
   uptimeSeconds: number
   /** Over 1, 5 and 15 minutes. */
   loads: [number, number, number]
@@ -62,6 +65,7 @@ export function readMachine(): Machine {
   return {
     kernel: { sysname, release, version, machine },
     hostname: nodename,
+    release: readRelease(),
     uptimeSeconds: uptime,
     loads,
     memory: {

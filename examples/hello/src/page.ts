@@ -1,4 +1,5 @@
 // The facts as a page: one document, no script, readable by people, screen readers and text browsers.
+import type { RunningRelease } from './boot.ts'
 import { html, Html } from './html.ts'
 import type { Machine, Mount, Service } from './machine.ts'
 import type { ProcessInfo } from './processes.ts'
@@ -56,12 +57,13 @@ function introduction({ pid1, self }: Machine): Html {
   return html`A Linux machine, not booted by Solo: PID 1 is ${first}. ${here}`
 }
 
-function facts({ kernel, uptimeSeconds, loads, memory }: Machine): Html {
+function facts({ kernel, release, uptimeSeconds, loads, memory }: Machine): Html {
   const { totalBytes, freeBytes, availableBytes } = memory
   const usedBytes = totalBytes - (availableBytes ?? freeBytes)
   const usage = `${formatBytes(usedBytes)} of ${formatBytes(totalBytes)}`
   const load = loads.map((average) => average.toFixed(2)).join(' · ')
   return html`<dl class="facts">
+    ${release === null ? '' : releaseFact(release)}
     <div>
       <dt>Kernel</dt>
       <dd>${kernel.sysname} ${kernel.release}<small>${kernel.machine}</small></dd>
@@ -82,6 +84,16 @@ function facts({ kernel, uptimeSeconds, loads, memory }: Machine): Html {
       </dd>
     </div>
   </dl>`
+}
+
+function releaseFact({ version, counter, slot, standing, lastRollback }: RunningRelease): Html {
+  const place = [`release ${counter}`, slot, standing].filter((part) => part !== null).join(', ')
+  return html`<div>
+    <dt>Version</dt>
+    <dd>
+      ${version}<small>${place}</small>${lastRollback === null ? '' : html`<small>${lastRollback}</small>`}
+    </dd>
+  </div>`
 }
 
 function services({ services: list, self, processes }: Machine): Html {

@@ -33,6 +33,10 @@ describe('html``', () => {
 
 const sample: Machine = {
   ...readMachine(),
+  release: {
+    ...{ version: '1.4', counter: 7, slot: 'solo-b', standing: 'kept' },
+    lastRollback: '1.3 was given up: service web is not healthy',
+  },
   services: [{ name: 'web', memoryBytes: 41_984_000, pids: [87] }],
   processes: [
     {
@@ -82,6 +86,13 @@ describe('renderPage()', () => {
     expect(page).toContain('service web, this page')
     expect(page).toContain('/solo/web')
     expect(page).toContain('40.0 MiB')
+  })
+
+  test('says which release runs, in which slot, and why another does not', () => {
+    const page = renderPage(sample)
+    expect(page).toMatch(/<dt>Version<\/dt>\s*<dd>\s*1\.4<small>release 7, solo-b, kept<\/small>/)
+    expect(page).toContain('1.3 was given up: service web is not healthy')
+    expect(renderPage({ ...sample, release: null })).not.toContain('<dt>Version</dt>')
   })
 
   test('folds the threads of the kernel, and only them', () => {
