@@ -57,17 +57,21 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => (i
 
 async function runStages(stages: Stage[]): Promise<{ passed: number; failed: number }> {
   const total = { passed: 0, failed: 0 }
+  const failures: string[] = []
   for (const stage of stages) {
     const startedMs = performance.now()
     process.stdout.write(`${stage.name} …\n`)
-    const { passed, failed, output } = await stage.run()
+    const { passed, failed, output, failures: ofStage = [] } = await stage.run()
     if (interruptedBy !== undefined) process.exit(128 + constants.signals[interruptedBy])
     const seconds = ((performance.now() - startedMs) / 1000).toFixed(1)
     if (failed > 0 && output !== '') process.stdout.write(`${output.trimEnd()}\n`)
     process.stdout.write(`${stage.name}: ${failed > 0 ? `${failed} failed` : 'ok'} (${seconds} s)\n`)
     total.passed += passed
     total.failed += failed
+    failures.push(...(failed > 0 && ofStage.length === 0 ? [stage.name] : ofStage))
   }
+  // Often only the end of a long log is at hand.
+  if (failures.length > 0) process.stdout.write(`\nfailed:\n\n${failures.join('\n\n')}\n`)
   return total
 }
 

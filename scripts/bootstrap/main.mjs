@@ -15,6 +15,7 @@ const programs = {
   solo: ['packages/distro/src/solo.ts'],
   bench: ['bench/src/main.ts'],
   test: ['scripts/test.ts'],
+  torture: ['scripts/torture.ts'],
 }
 
 /**

@@ -9,6 +9,8 @@ export interface StageResult {
   failed: number
   /** What to print when something failed; empty when it has been printed already. */
   output: string
+  /** What failed, each in a few lines with how to run it again: said once more at the end of everything. */
+  failures?: string[]
 }
 
 /** One part of the whole test. */

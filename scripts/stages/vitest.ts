@@ -1,6 +1,6 @@
 /** A vitest project as a stage: its own output streams by, its numbers come from its JSON report. */
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { $ } from 'zx'
 import type { Stage } from './stage.ts'
 
@@ -11,8 +11,18 @@ interface VitestReport {
   numPendingTests: number
   numTodoTests: number
   success: boolean
-  testResults: { name: string; status: string; assertionResults: unknown[] }[]
+  testResults: { name: string; status: string; assertionResults: VitestResult[] }[]
 }
+
+/** One test of it. */
+interface VitestResult {
+  fullName: string
+  status: string
+  failureMessages?: string[]
+}
+
+/** Of a failed test's message: enough to know it again; the rest was printed by vitest. */
+const messageLines = 6
 
 /**
  * @param root - the repository's folder
@@ -32,9 +42,23 @@ export function vitestStage(root: string, project: 'unit' | 'vm', filter?: strin
         bun --preload ./scripts/vitest-fork-preload.ts node_modules/vitest/vitest.mjs run --project ${project} --reporter=default --reporter=json --outputFile.json=${reportFile} ${files}`
       if (!existsSync(reportFile)) return { passed: 0, failed: 1, output: 'vitest ended without a report' }
       const report = JSON.parse(readFileSync(reportFile, 'utf8')) as VitestReport
-      return { passed: report.numPassedTests, ...countFailures(report, result.exitCode) }
+      const failures = describeFailures(report, root, project)
+      return { passed: report.numPassedTests, ...countFailures(report, result.exitCode), failures }
     },
   }
+}
+
+/** The failed tests of a run: file, name, the beginning of the message, and the command that runs the file again. */
+export function describeFailures(report: VitestReport, root: string, project: string): string[] {
+  return report.testResults.flatMap((file) => {
+    const path = relative(root, file.name)
+    const failed = file.assertionResults.filter((result) => result.status === 'failed')
+    return failed.map(({ fullName, failureMessages = [] }) => {
+      const message = failureMessages.join('\n').split('\n').slice(0, messageLines)
+      const again = `again: npm test -- --${project} --filter ${path}`
+      return [`${path} > ${fullName}`, ...message, again].join('\n  ')
+    })
+  })
 }
 
 /**

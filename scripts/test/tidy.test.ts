@@ -273,7 +273,7 @@ it('PID 1 reaches this repository’s packages, so the rule about its imports me
 it('the Bun that runs the tests is the Bun that goes into images', () => {
   const textOf = (path: string): string => sources.find((source) => source.path === path)?.text ?? ''
   const pinned = /"packageManager": "bun@([^"]+)"/.exec(textOf('package.json'))?.[1]
-  const shipped = /bunVersion = '([^']+)'/.exec(textOf('packages/distro/src/runtime.ts'))?.[1]
+  const shipped = /bunVersion = '([^']+)'/.exec(textOf('packages/vm/src/runtime.ts'))?.[1]
   expect(pinned).toMatch(/^\d+\.\d+\.\d+$/)
   expect(shipped).toBe(pinned)
 })

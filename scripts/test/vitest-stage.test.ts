@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { countFailures } from '../stages/vitest.ts'
+import { countFailures, describeFailures } from '../stages/vitest.ts'
 
 const clean = {
   numPassedTests: 3,
@@ -28,4 +28,23 @@ it('countFailures() counts a file that failed before its first test', () => {
 it('countFailures() does not let an unexplained exit status pass', () => {
   expect(countFailures(clean, 1).failed).toBe(1)
   expect(countFailures(clean, null).failed).toBe(1)
+})
+
+it('describeFailures() names file, test, the beginning of its message, and how to run it again', () => {
+  const assertionResults = [
+    { fullName: 'a works', status: 'passed' },
+    {
+      fullName: 'b works',
+      status: 'failed',
+      failureMessages: ['AssertionError: expected 1 to be 2\n'.repeat(9)],
+    },
+  ]
+  const testResults = [{ name: '/repo/packages/a/test/a.test.ts', status: 'failed', assertionResults }]
+  const [failure, ...more] = describeFailures({ ...clean, testResults }, '/repo', 'unit')
+  expect(more).toEqual([])
+  const lines = failure?.split('\n')
+  expect(lines?.[0]).toBe('packages/a/test/a.test.ts > b works')
+  expect(lines?.[1]).toBe('  AssertionError: expected 1 to be 2')
+  expect(lines?.at(-1)).toBe('  again: npm test -- --unit --filter packages/a/test/a.test.ts')
+  expect(lines).toHaveLength(8)
 })

@@ -8,10 +8,12 @@ export const allowedImports: Record<string, string[]> = {
   sys: [],
   mount: ['sys'],
   net: ['sys'],
-  init: ['sys', 'mount', 'net'],
+  // image is pure: PID 1 reads partition tables and makes file systems with it.
+  init: ['sys', 'mount', 'net', 'image'],
   image: [],
+  update: ['sys', 'mount', 'net', 'init', 'image'],
   vm: ['image', 'sys'],
-  distro: ['sys', 'mount', 'net', 'init', 'image', 'vm'],
+  distro: ['sys', 'mount', 'net', 'init', 'image', 'update', 'vm'],
 }
 
 /** Packages that end up inside PID 1: nothing of npm may be in them. */

@@ -31,7 +31,8 @@ export function checkManifests(sources: Source[]): Violation[] {
 
 function judge(manifest: Manifest, versions: Map<string, string>): string[] {
   const messages: string[] = []
-  for (const [name, range] of Object.entries({ ...manifest.dependencies, ...manifest.peerDependencies })) {
+  // Of a peer the user has the version that the user has.
+  for (const [name, range] of Object.entries(manifest.dependencies ?? {})) {
     const isOurs = name.startsWith('@pkg/')
     if (isOurs && range !== `^${versions.get(name)}`) {
       messages.push(`${name} is '${range}': expected '^${versions.get(name)}'`)

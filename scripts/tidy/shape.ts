@@ -145,6 +145,8 @@ export function checkNames(sources: Source[]): Violation[] {
     if (!/^(packages|examples|bench|scripts)\//.test(path) || !/\.(ts|tsx|js|mjs|cjs)$/.test(path)) continue
     const names = path.split('/').slice(1)
     for (const name of names) {
+      // vitest's own name for a folder of mocks.
+      if (name === '__mocks__') continue
       const stem = name.replace(/(\.[a-z]+)*\.(ts|tsx|mjs)$/, '')
       if (!/^[a-z0-9]+(-[a-z0-9]+)*$/.test(stem))
         violations.push({ path, line: 0, message: `${name}: use kebab-case` })
