@@ -365,7 +365,8 @@ describe('checkUki()', () => {
         const damaged = bytes.slice()
         for (const [offset, byte] of pairs) damaged[offset] = byte
         const code = await codeOf(damaged)
-        if (Buffer.compare(damaged, bytes) !== 0) expect(code).not.toBe('whole')
+        // Changes that cancel out are not seen: 10 less in one word, 10 more in another.
+        if (wordSum(damaged) !== wordSum(bytes)) expect(code).not.toBe('whole')
       }),
       { numRuns: 300 },
     )
@@ -384,6 +385,12 @@ describe('checkUki()', () => {
     expect(seen.at(-1)).toBe(bytes.byteLength)
   })
 })
+
+/** What the checksum sees of a file: the sum of its 16-bit words, where 0xffff counts as 0. */
+function wordSum(bytes: Uint8Array): number {
+  const words = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2)
+  return words.reduce((sum, word) => (sum + word) % 0xffff, 0)
+}
 
 async function* chunks(...given: Uint8Array[]): AsyncGenerator<Uint8Array> {
   yield* given
