@@ -10,6 +10,9 @@ export interface ScriptOptions {
   env?: Readonly<Record<string, string>>
 }
 
+/** Machines that are emulated want more. */
+const limitMs = Number(process.env['SOLO_SCRIPT_LIMIT_MS'] ?? 60_000)
+
 const packageFolder = join(import.meta.dirname, '..')
 
 /** Runs `code`, a module that may import `@pkg/sys/…`, and returns how it ended and what it wrote. */
@@ -20,7 +23,7 @@ export function runScript(code: string, options: ScriptOptions = {}): SpawnSyncR
     encoding: 'utf8',
     env: { PATH: process.env['PATH'] ?? '/usr/bin:/bin', ...options.env },
     maxBuffer: 1 << 26,
-    timeout: 60_000,
+    timeout: limitMs,
     killSignal: 'SIGKILL',
   })
 }

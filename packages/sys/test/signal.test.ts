@@ -69,7 +69,7 @@ describe('watchSignals()', () => {
       }
       done([values.length, values.every((value, index) => value === index)])`)
     expect(result).toEqual([10_000, true])
-  }, 20_000)
+  })
 
   test('loses none that a child sends while the heap is collected', () => {
     const result = script(`
@@ -84,7 +84,7 @@ describe('watchSignals()', () => {
       while (count < 2000) await turn()
       done(count)`)
     expect(result).toBe(2000)
-  }, 20_000)
+  })
 
   test('leaves the engine its own use of SIGPWR: the heap is collected while threads run', () => {
     const result = script(`
@@ -99,7 +99,7 @@ describe('watchSignals()', () => {
       while (told === 0) await turn()
       done(told >= 1 && told <= 20)`)
     expect(result).toBe(true)
-  }, 20_000)
+  })
 
   test('puts back exactly what was there before', () => {
     const result = script(`

@@ -235,7 +235,7 @@ describe('spawn() many times', () => {
       0,
       expect.objectContaining({ count: 300, problems: {} }),
     ])
-  }, 60_000)
+  })
 })
 
 describe('spawn() where clone3 is refused', () => {
@@ -272,11 +272,11 @@ describe('spawn() where clone3 is refused', () => {
       'spawn /none: execve: ENOENT: No such file or directory',
       'spawn',
     ])
-  }, 30_000)
+  })
 
   test('leaks nothing', () => {
     expectNothingLeft(scriptResult(manySpawns(40), { wrapper }))
-  }, 30_000)
+  })
 })
 
 test('spawn() works when this process ignores SIGCHLD, but for the status, which nobody keeps', () => {

@@ -5,12 +5,14 @@
 import { readFileSync } from 'node:fs'
 import { SourceMap, type SourceMapPayload } from 'node:module'
 import { fileURLToPath } from 'node:url'
+import { errorTree } from './error-tree.ts'
+import { usingHelpers } from './using-helpers.ts'
 
 /** The name under which the guest evaluates the text: frames have it where others have a file. */
 export const GUEST_SCRIPT = 'solo-guest-function'
 
 /** vite's names in transformed code (vite/dist/node, `ssrTransform`; some versions of rolldown's say `__vi_`). */
-const OUTER_IMPORT = /\b__(?:vite_ssr|vi)_import_\d+__(?:\.(?<name>[\w$]+))?/
+const OUTER_IMPORT = /\b(?<module>__(?:vite_ssr|vi)_import_\d+__)(?:\.(?<name>[\w$]+))?/g
 
 /** A place in a file; both count from 1. */
 interface Place {
@@ -36,17 +38,16 @@ export class ShippedFunction {
     this.#callSite = callSite
     if (/\{\s*\[native code\]\s*\}$/.test(this.source))
       throw new TypeError('run(): a native or bound function has no text that could be sent to the guest')
-    const outer = OUTER_IMPORT.exec(this.source)
+    const helpers = usingHelpers(this.source)
+    const outer = [...this.source.matchAll(OUTER_IMPORT)].find(
+      ({ groups }) => !helpers.has(groups?.['module'] ?? ''),
+    )
     if (outer) throw new TypeError(outsideMessage(outer.groups?.['name'] ?? outer[0]))
   }
 
-  /** Makes an exception of the guest one that shows where it came from. Changes it in place, with its causes. */
+  /** Makes an exception of the guest one that shows where it came from. Changes it in place, with those in it. */
   explain(error: unknown): unknown {
-    const seen = new Set<unknown>()
-    for (let each = error; each instanceof Error && !seen.has(each); each = each.cause) {
-      seen.add(each)
-      this.#explainOne(each, each === error)
-    }
+    for (const each of errorTree(error)) this.#explainOne(each, each === error)
     return error
   }
 

@@ -1,4 +1,5 @@
 /** Values between host and guest: what structured cloning carries, with errors as instances of their own classes. */
+import { errorTree } from './error-tree.ts'
 import { decodeValue, encodeValue } from '../vitest/clone.ts'
 
 const encoder = new TextEncoder()
@@ -18,18 +19,17 @@ export function decode(bytes: Uint8Array): unknown {
   return restoreClass(decodeValue(decoder.decode(bytes)))
 }
 
+/** SuppressedError is not in Node 20. */
 const errorClasses: ReadonlyMap<string, Error> = new Map(
-  [TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError].map((each) => [
-    each.name,
-    each.prototype,
-  ]),
+  [
+    ...[TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError, AggregateError],
+    ...('SuppressedError' in globalThis ? [SuppressedError] : []),
+  ].map((each) => [each.name, each.prototype]),
 )
 
-/** An error and its causes become instances of the built-in class that their name says. */
+/** An error and those in it become instances of the built-in class that their name says. */
 function restoreClass(value: unknown): unknown {
-  const seen = new Set<unknown>()
-  for (let error = value; error instanceof Error && !seen.has(error); error = error.cause) {
-    seen.add(error)
+  for (const error of errorTree(value)) {
     const prototype = errorClasses.get(error.name)
     if (prototype) Object.setPrototypeOf(error, prototype)
   }

@@ -1,6 +1,8 @@
 /** Carrying out a function that came as text. */
+import { errorTree } from '../agent/error-tree.ts'
 import { GUEST_SCRIPT } from '../agent/shipped-function.ts'
 import type { RunRequest } from '../agent/protocol.ts'
+import { usingHelpers } from '../agent/using-helpers.ts'
 import { importInGuest } from './system-modules.ts'
 
 type AnyFunction = (...args: readonly unknown[]) => unknown
@@ -33,10 +35,12 @@ const dynamicImport = Object.assign(importInGuest, { meta })
 export function compile(source: string): AnyFunction {
   const text = source.replaceAll(/(?<![\w$.])import(?=\s*[(.])/g, IMPORT)
   // The wrapper ends before the text's line, so that line 1, column 1 of the text is line 2: see `relative`.
-  const script = `(function (${parameterNames.join()}) { return (\n${text}\n) })\n//# sourceURL=${GUEST_SCRIPT}`
+  const helpers = usingHelpers(source)
+  const names = [...parameterNames, ...helpers.keys()]
+  const script = `(function (${names.join()}) { return (\n${text}\n) })\n//# sourceURL=${GUEST_SCRIPT}`
   // oxlint-disable-next-line no-eval -- to run the caller's text is what the guest is for
   const wrapper = (0, eval)(script) as AnyFunction
-  return wrapper(dynamicImport, dynamicImport, dynamicImport, meta, meta) as AnyFunction
+  return wrapper(dynamicImport, dynamicImport, dynamicImport, meta, meta, ...helpers.values()) as AnyFunction
 }
 
 /**
@@ -63,9 +67,7 @@ export async function call({ source, args, poll }: RunRequest): Promise<{ value:
 
 /** Frames of the text count from its first line; those of the agent below it are left out. */
 function relative(error: unknown): unknown {
-  const seen = new Set<unknown>()
-  for (let each = error; each instanceof Error && !seen.has(each); each = each.cause) {
-    seen.add(each)
+  for (const each of errorTree(error)) {
     const lines = (each.stack ?? '').split('\n')
     const last = lines.findLastIndex((line) => line.includes(GUEST_SCRIPT))
     const kept = last < 0 ? lines : lines.slice(0, last + 1)

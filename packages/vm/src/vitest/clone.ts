@@ -44,7 +44,7 @@ const BINARY: Readonly<Record<string, (buffer: ArrayBuffer) => object>> = {
  * Writes `value` as text for {@link decodeValue}.
  *
  * Own enumerable string keys travel; prototypes other than the built-in ones do not. Of an error its name, message,
- * stack, cause and own fields travel.
+ * stack, the errors in it and own fields travel.
  *
  * @throws TypeError a function or a symbol is in it
  */
@@ -122,8 +122,7 @@ function row(object: object, slot: (value: unknown) => Slot): Row {
   if (object instanceof Error) {
     const { name, message, stack } = object
     const hidden: Record<string, unknown> = { name, message, stack }
-    if ('cause' in object) hidden['cause'] = object.cause
-    if ('errors' in object) hidden['errors'] = object.errors
+    for (const key of REFERENCES) if (key in object) hidden[key] = Reflect.get(object, key)
     return ['e', fields(Object.assign(hidden, object), slot)]
   }
   return ['o', fields(object, slot)]
@@ -188,8 +187,11 @@ function fill(object: object, one: Row, value: (slot: Slot) => unknown): void {
   }
 }
 
+/** What of an error refers to others, in those of the language. */
+const REFERENCES = ['cause', 'errors', 'error', 'suppressed'] as const
+
 /** Fields that an error has without showing them. */
-const HIDDEN: ReadonlySet<string> = new Set(['name', 'message', 'stack', 'cause', 'errors'])
+const HIDDEN: ReadonlySet<string> = new Set(['name', 'message', 'stack', ...REFERENCES])
 
 /** Assigns, and does not fall for `__proto__`. */
 function define(object: object, key: string, value: unknown, enumerable: boolean): void {

@@ -11,3 +11,6 @@ writeFileSync(
   fileURLToPath(new URL('../../../../tsconfig.base.json', import.meta.url)),
   JSON.stringify(tsconfig),
 )
+
+// As config's `testTimeout`: what takes a second on the host can take a minute where every instruction is translated.
+process.env['SOLO_SCRIPT_LIMIT_MS'] = '600000'

@@ -18,6 +18,9 @@ const PACKAGES = [
   ...['binutils-aarch64-linux-gnu', 'binutils-x86-64-linux-gnu'],
 ]
 
+/** Emulated, 400 processes take a minute; and `scriptResult` of their tests blocks the process that waits for them. */
+const LIMIT_MS = 600_000
+
 const config: () => Promise<ViteUserConfig> = () =>
   makeConfig((process.env['SUITE_ARCHITECTURE'] ?? 'x86_64') as Architecture)
 export default config
@@ -37,6 +40,7 @@ async function makeConfig(architecture: Architecture): Promise<ViteUserConfig> {
         architecture,
         memoryMiB: 1024,
         snapshot: true,
+        blockedTimeoutMs: LIMIT_MS,
         shares: [{ host: usr, guest: '/usr' }, ...folders.map((folder) => ({ host: folder, guest: folder }))],
       }),
       include: ['packages/sys/test/**/*.test.ts'],
@@ -44,7 +48,7 @@ async function makeConfig(architecture: Architecture): Promise<ViteUserConfig> {
       testNamePattern: included(architecture),
       setupFiles: [fileURLToPath(new URL('guest-setup.ts', import.meta.url))],
       fileParallelism: false,
-      testTimeout: 120_000,
+      testTimeout: LIMIT_MS,
     },
   }
 }
