@@ -1,5 +1,6 @@
-import { defineConfig } from 'vitest/config'
 import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vitest/config'
+import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 const packagesFolder = fileURLToPath(new URL('./packages', import.meta.url))
 
@@ -13,10 +14,53 @@ const shared = {
   // A crash in an FFI test then ends one file's process, not the run.
   pool: 'forks' as const,
   isolate: true,
+  // As the limits below, it ends what hangs: the default of a second is over when a busy machine looks away.
+  expect: { poll: { timeout: 30_000 } },
+}
+
+/** What a file promises within a part of a second: no other guest runs beside it. */
+const aloneFiles = ['boot/faults', 'boot/orphans', 'boot/stall', 'machine', 'tiny', 'uml'].map(
+  (name) => `packages/vm/test/${name}.vm.test.ts`,
+)
+
+const guests = {
+  ...shared,
+  testTimeout: 120_000,
+  // Under TCG (QEMU 7.2) about one cold boot in forty hangs with one CPU waiting for the other.
+  retry: 1,
+  hookTimeout: 240_000,
+}
+
+/** Those that take longest, the longest first: begun last, one of them would keep one core waiting for its end. */
+const longestFirst = [
+  'distro/test/update',
+  'distro/test/torture/life',
+  'distro/test/disk',
+  'distro/test/data',
+  'distro/test/rollback',
+  'vm/test/command',
+  'distro/test/stage1',
+  'distro/test/trial',
+  'distro/test/torture/crash-states',
+  'vm/test/vitest',
+]
+
+/** Before a run there is no telling how long a file takes, and vitest would go by its size. */
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId, project }: TestSpecification): number => {
+      const found = longestFirst.findIndex((name) => moduleId.endsWith(`/packages/${name}.vm.test.ts`))
+      return project.config.sequence.groupOrder * 1000 + (found === -1 ? longestFirst.length : found)
+    }
+    // oxlint-disable-next-line unicorn/no-array-sort -- of a sequencer, not of an array
+    const others = await super.sort(files)
+    return others.toSorted((one, other) => rank(one) - rank(other))
+  }
 }
 
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         resolve: { alias },
@@ -34,21 +78,29 @@ export default defineConfig({
           maxWorkers: 3,
           // Ends what hangs. A machine that is busy with other things must not fail a test.
           testTimeout: 60_000,
+          hookTimeout: 60_000,
         },
       },
       {
         resolve: { alias },
-        // One guest at a time on two cores.
         test: {
-          ...shared,
+          ...guests,
           name: 'vm',
           include: ['packages/*/test/**/*.vm.test.ts', 'examples/*/test/**/*.vm.test.ts'],
-          exclude: ['**/node_modules/**'],
-          fileParallelism: false,
-          testTimeout: 120_000,
-          // Under TCG (QEMU 7.2) about one cold boot in forty hangs with one CPU waiting for the other.
-          retry: 1,
-          hookTimeout: 240_000,
+          exclude: [...aloneFiles, '**/node_modules/**'],
+          // A guest keeps one core busy, and the other one now and then.
+          maxWorkers: 2,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        resolve: { alias },
+        test: {
+          ...guests,
+          name: 'vm-alone',
+          include: aloneFiles,
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

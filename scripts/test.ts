@@ -1,5 +1,6 @@
 /**
- * `npm test`: every check there is, each timed, and `N passed, N failed` as the last line.
+ * `npm test`: every check there is, each timed, the test files that took longest, and `N passed, N failed` as the last
+ * line.
  *
  * A stage that fails does not stop the others: one run tells everything that is wrong. A static check counts
  * as one test, a vitest run as its tests. Flags: `--static`, `--unit`, `--vm` pick a part, `--filter TEXT`
@@ -8,6 +9,7 @@
 import { constants } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { type FileTime, slowest } from './stages/file-times.ts'
 import { staticStages } from './stages/static.ts'
 import { vitestStage } from './stages/vitest.ts'
 import type { Stage } from './stages/stage.ts'
@@ -55,13 +57,17 @@ function chooseStages(options: Options): Stage[] {
 let interruptedBy: 'SIGINT' | 'SIGTERM' | undefined
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => (interruptedBy ??= signal))
 
+/** So many test files are told of. */
+const SLOWEST = 5
+
 async function runStages(stages: Stage[]): Promise<{ passed: number; failed: number }> {
   const total = { passed: 0, failed: 0 }
   const failures: string[] = []
+  const fileTimes: FileTime[] = []
   for (const stage of stages) {
     const startedMs = performance.now()
     process.stdout.write(`${stage.name} …\n`)
-    const { passed, failed, output, failures: ofStage = [] } = await stage.run()
+    const { passed, failed, output, failures: ofStage = [], fileTimes: ofFiles = [] } = await stage.run()
     if (interruptedBy !== undefined) process.exit(128 + constants.signals[interruptedBy])
     const seconds = ((performance.now() - startedMs) / 1000).toFixed(1)
     if (failed > 0 && output !== '') process.stdout.write(`${output.trimEnd()}\n`)
@@ -69,7 +75,10 @@ async function runStages(stages: Stage[]): Promise<{ passed: number; failed: num
     total.passed += passed
     total.failed += failed
     failures.push(...(failed > 0 && ofStage.length === 0 ? [stage.name] : ofStage))
+    fileTimes.push(...ofFiles)
   }
+  const lines = slowest(fileTimes, SLOWEST)
+  if (lines.length > 0) process.stdout.write(`\nthe slowest test files:\n${lines.join('\n')}\n`)
   // Often only the end of a long log is at hand.
   if (failures.length > 0) process.stdout.write(`\nfailed:\n\n${failures.join('\n\n')}\n`)
   return total

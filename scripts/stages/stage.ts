@@ -1,5 +1,6 @@
 /** What a stage of `npm test` is, and the plain kind: one command that must exit with 0. */
 import { $ } from 'zx'
+import type { FileTime } from './file-times.ts'
 
 /** The outcome of a stage. */
 export interface StageResult {
@@ -11,6 +12,8 @@ export interface StageResult {
   output: string
   /** What failed, each in a few lines with how to run it again: said once more at the end of everything. */
   failures?: string[]
+  /** How long each test file took. */
+  fileTimes?: FileTime[]
 }
 
 /** One part of the whole test. */

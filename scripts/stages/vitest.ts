@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import { $ } from 'zx'
+import { FILE_TIMES_VARIABLE, type FileTime } from './file-times.ts'
 import type { Stage } from './stage.ts'
 
 /** The fields of vitest's JSON report that count. */
@@ -24,9 +25,12 @@ interface VitestResult {
 /** Of a failed test's message: enough to know it again; the rest was printed by vitest. */
 const messageLines = 6
 
+/** The projects of a stage: files that boot guests are in two, see vitest.config.ts. */
+const projects = { unit: 'unit', vm: 'vm*' }
+
 /**
  * @param root - the repository's folder
- * @param project - the vitest project's name
+ * @param project - which projects of vitest's
  * @param filter - only files whose path contains it
  */
 export function vitestStage(root: string, project: 'unit' | 'vm', filter?: string): Stage {
@@ -34,16 +38,23 @@ export function vitestStage(root: string, project: 'unit' | 'vm', filter?: strin
     name: `${project} tests`,
     run: async () => {
       const folder = join(root, '.cache/test')
-      const reportFile = join(folder, `${project}.json`)
+      const [reportFile, timesFile] = [join(folder, `${project}.json`), join(folder, `${project}-times.json`)]
       mkdirSync(folder, { recursive: true })
-      rmSync(reportFile, { force: true })
+      for (const file of [reportFile, timesFile]) rmSync(file, { force: true })
+      const reporters = ['default', 'json', './scripts/stages/file-times.ts'].map(
+        (name) => `--reporter=${name}`,
+      )
       const files = filter === undefined ? [] : [filter, '--passWithNoTests']
-      const result = await $({ cwd: root, nothrow: true, quiet: true, stdio: 'inherit' })`
-        bun --preload ./scripts/vitest-fork-preload.ts node_modules/vitest/vitest.mjs run --project ${project} --reporter=default --reporter=json --outputFile.json=${reportFile} ${files}`
+      const env = { ...process.env, [FILE_TIMES_VARIABLE]: timesFile }
+      const result = await $({ cwd: root, env, nothrow: true, quiet: true, stdio: 'inherit' })`
+        bun --preload ./scripts/vitest-fork-preload.ts node_modules/vitest/vitest.mjs run --project ${projects[project]} ${reporters} --outputFile.json=${reportFile} ${files}`
       if (!existsSync(reportFile)) return { passed: 0, failed: 1, output: 'vitest ended without a report' }
       const report = JSON.parse(readFileSync(reportFile, 'utf8')) as VitestReport
       const failures = describeFailures(report, root, project)
-      return { passed: report.numPassedTests, ...countFailures(report, result.exitCode), failures }
+      const fileTimes = existsSync(timesFile)
+        ? (JSON.parse(readFileSync(timesFile, 'utf8')) as FileTime[])
+        : []
+      return { passed: report.numPassedTests, ...countFailures(report, result.exitCode), failures, fileTimes }
     },
   }
 }

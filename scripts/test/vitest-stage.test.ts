@@ -1,4 +1,5 @@
 import { expect, it } from 'vitest'
+import { slowest } from '../stages/file-times.ts'
 import { countFailures, describeFailures } from '../stages/vitest.ts'
 
 const clean = {
@@ -47,4 +48,13 @@ it('describeFailures() names file, test, the beginning of its message, and how t
   expect(lines?.[1]).toBe('  AssertionError: expected 1 to be 2')
   expect(lines?.at(-1)).toBe('  again: npm test -- --unit --filter packages/a/test/a.test.ts')
   expect(lines).toHaveLength(8)
+})
+
+it('slowest() names the files that took longest, the longest first', () => {
+  const times = [1234, 98_765, 50, 7000].map((durationMs) => ({ path: `${durationMs}.test.ts`, durationMs }))
+  expect(slowest(times, 3)).toEqual([
+    '   98.8 s 98765.test.ts',
+    '    7.0 s 7000.test.ts',
+    '    1.2 s 1234.test.ts',
+  ])
 })
