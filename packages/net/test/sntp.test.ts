@@ -4,7 +4,14 @@ import { once } from 'node:events'
 import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { measureTime, queryTime, SntpError, type Measurement, type SntpOptions } from '@pkg/net/sntp'
+import {
+  measureTime,
+  queryTime,
+  SntpError,
+  type Measurement,
+  type SntpOptions,
+  type TimeSample,
+} from '@pkg/net/sntp'
 import { openArchive, providePackage } from '@pkg/vm/archive'
 import { cacheFolder } from '@pkg/vm/host'
 import { describe, expect, test } from 'vitest'
@@ -43,24 +50,33 @@ async function server(
   return { port: udp.address().port, requests, [Symbol.dispose]: () => void udp.close() }
 }
 
+/** Long enough for a machine that is busy; what is never answered says a shorter time. */
+const timeoutMs = 20_000
+/** Long enough for an answer, even so, that is passed over. */
+const vainMs = 1500
+
 async function ask(answer: (request: Uint8Array) => readonly Buffer[], options: SntpOptions = {}) {
   using running = await server(answer)
-  return await queryTime('127.0.0.1', { port: running.port, timeoutMs: 300, ...options })
+  return await queryTime('127.0.0.1', { port: running.port, timeoutMs, ...options })
+}
+
+/** One machine, one clock: what differs is what the way took, and what the scheduler took in the midst of it. */
+function expectOffset({ offsetMs, delayMs }: TimeSample, expectedMs: number): void {
+  expect(Math.abs(offsetMs - expectedMs)).toBeLessThanOrEqual(delayMs / 2 + 50)
 }
 
 describe('queryTime()', () => {
   test.each([0, 90_000, -3_600_000])('finds a clock that is %d ms ahead', async (aheadMs) => {
     const sample = await ask((request) => [reply(request, Date.now() + aheadMs)])
-    expect(Math.abs(sample.offsetMs - aheadMs)).toBeLessThan(50)
+    expectOffset(sample, aheadMs)
     expect(sample).toMatchObject({ server: '127.0.0.1', stratum: 2 })
-    expect(sample.delayMs).toBeLessThan(200)
   })
 
   test('tells a server nothing but a random number, another one each time', async () => {
     using running = await server((request) => [reply(request, Date.now())])
     const { port } = running
-    await queryTime('127.0.0.1', { port })
-    await queryTime('127.0.0.1', { port })
+    await queryTime('127.0.0.1', { port, timeoutMs })
+    await queryTime('127.0.0.1', { port, timeoutMs })
     const [first, second] = running.requests
     expect(first?.subarray(0, 40)).toEqual(Buffer.from([0x23, ...Array.from({ length: 39 }, () => 0)]))
     expect(first?.subarray(40)).not.toEqual(second?.subarray(40))
@@ -70,14 +86,13 @@ describe('queryTime()', () => {
     const forged = (request: Uint8Array): Buffer =>
       reply(request, Date.now() + 1e9, (packet) => packet.setUint8(24, packet.getUint8(24) ^ 1))
     const sample = await ask((request) => [forged(request), Buffer.from('x'), reply(request, Date.now())])
-    expect(Math.abs(sample.offsetMs)).toBeLessThan(50)
-    await expect(ask((request) => [forged(request)])).rejects.toThrow(
-      'time server 127.0.0.1: no answer within 300 ms, but something else: not the reply to our request',
+    expectOffset(sample, 0)
+    await expect(ask((request) => [forged(request)], { timeoutMs: vainMs })).rejects.toThrow(
+      'time server 127.0.0.1: no answer within 1500 ms, but something else: not the reply to our request',
     )
   })
 
   test.each([
-    ['a broadcast', 'no answer', (packet: DataView) => packet.setUint8(0, 0x25)],
     [
       'a clock that is not set',
       'it does not know the time itself',
@@ -96,6 +111,13 @@ describe('queryTime()', () => {
     await expect(ask((request) => [reply(request, Date.now(), spoil)])).rejects.toThrow(message)
   })
 
+  test('does not believe a broadcast, and goes on waiting', async () => {
+    const broadcast = (request: Uint8Array): Buffer =>
+      reply(request, Date.now(), (packet) => packet.setUint8(0, 0x25))
+    const asking = ask((request) => [broadcast(request)], { timeoutMs: vainMs })
+    await expect(asking).rejects.toThrow('no answer within 1500 ms, but something else')
+  })
+
   test('gives the code of a server that wants to be left alone', async () => {
     const kiss = (packet: DataView): void => {
       packet.setUint8(1, 0)
@@ -107,12 +129,12 @@ describe('queryTime()', () => {
   })
 
   test('gives up a server that is silent, one that is not there, and when it is told to', async () => {
-    await expect(ask(() => [])).rejects.toThrow('no answer within 300 ms')
+    await expect(ask(() => [], { timeoutMs: 300 })).rejects.toThrow('no answer within 300 ms')
     const { port } = await server(() => []).then((running) => {
       running[Symbol.dispose]()
       return running
     })
-    await expect(queryTime('127.0.0.1', { port })).rejects.toThrow('ECONNREFUSED')
+    await expect(queryTime('127.0.0.1', { port, timeoutMs })).rejects.toThrow('ECONNREFUSED')
     const reason = new Error('enough')
     await expect(ask(() => [], { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
   })
@@ -143,17 +165,17 @@ describe('measureTime()', () => {
     })
     await Promise.all(others.map((udp) => once(udp, 'listening')))
     const servers = ['127.0.0.1', '127.0.0.2', '127.0.0.3']
-    const { best, samples } = await measureTime(servers, { port: liar.port })
+    const { best, samples } = await measureTime(servers, { port: liar.port, timeoutMs })
     expect(samples).toHaveLength(3)
-    expect(Math.abs(best.offsetMs)).toBeLessThan(50)
+    expectOffset(best, 0)
     for (const udp of others) udp.close()
   })
 
   test('says of each server why it gives no time', async () => {
     using silent = await server(() => [])
-    const options = { port: silent.port, timeoutMs: 100 }
+    const options = { port: silent.port, timeoutMs: vainMs }
     await expect(measureTime(['127.0.0.1', '127.0.0.9'], options)).rejects.toThrow(
-      'time server 127.0.0.1: no answer within 100 ms; time server 127.0.0.9: ECONNREFUSED',
+      'time server 127.0.0.1: no answer within 1500 ms; time server 127.0.0.9: ECONNREFUSED',
     )
     await expect(measureTime([])).rejects.toThrow('no server to ask')
   })
@@ -188,14 +210,19 @@ test('measureTime() agrees with chrony about the time, and hears when chrony has
   await using network = await createNetwork()
   network.client.run('ip', 'addr', 'add', '10.9.0.2/24', 'dev', 'c0')
   network.client.run('ip', 'link', 'set', 'c0', 'up')
-  const query = (...servers: string[]): string => network.client.run(process.execPath, program, ...servers)
+  const query = (): string => {
+    for (let tries = 1; ; tries++) {
+      const said = network.client.run(process.execPath, program, '10.9.0.1')
+      // chronyd says its version before it listens.
+      if (tries === 20 || !said.includes('ECONNREFUSED')) return said
+    }
+  }
   const chrony = await startChrony(network, 'local stratum 5')
-  const { best, samples } = JSON.parse(query('10.9.0.1')) as Measurement
+  const { best, samples } = JSON.parse(query()) as Measurement
   expect(samples).toHaveLength(1)
   expect(best).toMatchObject({ server: '10.9.0.1', stratum: 5 })
-  // One machine, one clock: what differs is what the way took.
-  expect(Math.abs(best.offsetMs)).toBeLessThanOrEqual(best.delayMs / 2 + 1)
+  expectOffset(best, 0)
   await chrony.stop()
   await startChrony(network)
-  expect(query('10.9.0.1')).toMatch(/^failed: time server 10\.9\.0\.1: it does not know the time itself/)
+  expect(query()).toMatch(/^failed: time server 10\.9\.0\.1: it does not know the time itself/)
 }, 60_000)

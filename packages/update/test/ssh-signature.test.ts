@@ -161,7 +161,9 @@ describe('verifySignature() and ssh-keygen -Y verify', () => {
         (at, change) => {
           const bytes = Buffer.from(body, 'base64')
           bytes.writeUInt8((bytes[at] ?? 0) ^ change, at)
-          expect(keygenVerifies(alice.line, 'solo-release', 'hello', rearmored(bytes))).toBe(false)
+          // sshsig.c refuses versions above its own only: of this byte, one of 255 changes makes a version 0 for it.
+          const isVersion0 = at === 9 && change === 1
+          expect(keygenVerifies(alice.line, 'solo-release', 'hello', rearmored(bytes))).toBe(isVersion0)
           expect(ours(alice.line, 'solo-release', 'hello', rearmored(bytes))).not.toBe('alice@example')
         },
       ),
