@@ -3,7 +3,7 @@
 import { mkdir, readdir, stat, statfs, writeFile } from 'node:fs/promises'
 import { isAbsolute, join } from 'node:path'
 import { ProvisionError } from '../host/error.ts'
-import { explainWriteError, readTextIfThere, sha256, sha256File } from '../host/files.ts'
+import { explainWriteError, readTextIfThere, sha256, sha256File, writeAtomically } from '../host/files.ts'
 import { type ProgramResult, runProgram } from '../host/program.ts'
 import { type PackageRecord, parseRecords } from './stanza.ts'
 
@@ -69,9 +69,17 @@ export async function openApt(options: AptOptions): Promise<PrivateApt> {
     await mkdir(join(folder, name), { recursive: true })
   }
   const configuration = join(folder, 'apt.conf')
-  await writeFile(join(folder, 'status'), '')
-  await writeFile(configuration, privateConfiguration(await hostConfiguration(), folder, options))
+  await keepFile(join(folder, 'status'), '')
+  await keepFile(configuration, privateConfiguration(await hostConfiguration(), folder, options))
   return new Apt(folder, configuration, options)
+}
+
+/**
+ * Another build may read the file at this moment; and one that is written anew, though it is the same, has apt read all
+ * lists again, which takes half a second.
+ */
+async function keepFile(path: string, text: string): Promise<void> {
+  if ((await readTextIfThere(path)) !== text) await writeAtomically(path, text)
 }
 
 class Apt implements PrivateApt {
