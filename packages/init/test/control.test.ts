@@ -117,7 +117,7 @@ test('PID 1 bounds requests, connections and what waits for a peer that does not
   const flood = '{"type":"status"}\n'.repeat(20_000)
   deaf.socket.write(flood)
   // The peer would read again at its end only; PID 1 must have given it up by then.
-  await expect.poll(() => deaf.socket.destroyed || deaf.closed, { timeout: 10_000 }).toBe(true)
+  await expect.poll(() => deaf.socket.destroyed || deaf.closed).toBe(true)
 
   const many = Array.from({ length: 40 }, () => new Client(pid1.run))
   await expect.poll(() => many.filter(({ closed }) => closed).length).toBeGreaterThanOrEqual(8)
@@ -156,3 +156,29 @@ test('parseControlRequest() takes what the protocol has, and says what is wrong 
     }),
   )
 })
+
+test('PID 1 hears new peers again, and does not spin, when it had no descriptor left for one', async () => {
+  await using pid1 = await start([])
+  pid1.tell('n=$(ls /proc/1/fd | wc -l); prlimit --pid 1 --nofile=$((n + 4)):$((n + 4)); echo limited')
+  await pid1.waitFor(/driver: limited/)
+  const clients = Array.from({ length: 32 }, () => new Client(pid1.run))
+  await pid1.waitFor(/init: control: .*EMFILE.*: nobody new is heard for 1000 ms/)
+  const [before, beganMs] = [await cpuTicks(pid1, 1), performance.now()]
+  const told = (): number => pid1.lines.filter((line) => line.includes('EMFILE')).length
+  const toldBefore = told()
+  await expect.poll(told).toBeGreaterThan(toldBefore + 1)
+  // Some of a hundred ticks a second, by which a loop would take them all.
+  const passedTicks = (performance.now() - beganMs) / 10
+  expect((await cpuTicks(pid1, 2)) - before).toBeLessThan(passedTicks / 2)
+  for (const client of clients) client[Symbol.dispose]()
+  using client = new Client(pid1.run)
+  expect((await client.status()).ready).toBe(true)
+})
+
+/** The time that PID 1 has taken of a processor, in ticks of a hundredth of a second (proc_pid_stat(5)). */
+async function cpuTicks(pid1: Pid1, question: number): Promise<number> {
+  pid1.tell(`echo question ${question}: $(cut -d' ' -f14,15 /proc/1/stat)`)
+  const line = await pid1.waitFor(new RegExp(`driver: question ${question}: \\d+ \\d+`))
+  const [user = 0, system = 0] = line.split(': ').at(-1)?.split(' ').map(Number) ?? []
+  return user + system
+}

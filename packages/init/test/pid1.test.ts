@@ -49,20 +49,24 @@ test('PID 1 reaps 200 orphans and leaves no zombie', async () => {
   await using pid1 = startPid1([], {}, ['--debug'])
   await pid1.waitFor(READY)
   pid1.tell('for i in $(seq 200); do (sleep 0.2 & ); done')
-  pid1.tell('sleep 1; echo "zombies $(grep -l "^State:.*Z" /proc/[0-9]*/status 2>/dev/null | wc -l)"')
+  await expect
+    .poll(() => pid1.lines.filter((line) => / init: reaped orphan \d+$/.test(line)))
+    .toHaveLength(200)
+  pid1.tell('echo "zombies $(grep -l "^State:.*Z" /proc/[0-9]*/status 2>/dev/null | wc -l)"')
   expect(await pid1.waitFor(/driver: zombies \d+$/)).toMatch(/zombies 0$/)
-  expect(pid1.lines.filter((line) => / init: reaped orphan \d+$/.test(line))).toHaveLength(200)
 })
 
 test('PID 1 kills what a service leaves behind in another session, by its cgroup', async () => {
   await using pid1 = startPid1([
-    shell('web', 'setsid sleep 77 & sleep 0.3; exit 3', { restart: 'never', after: ['driver'] }),
+    shell('web', 'trap "exit 3" USR1; setsid sleep 77 & while :; do sleep 0.05; done', { restart: 'never' }),
   ])
-  pid1.tell('sleep 0.15; echo "before: $(pgrep -fxc "sleep 77")"')
-  await pid1.waitFor(/driver: before: 1$/)
+  pid1.tell(
+    'until pgrep -fx "sleep 77" > /dev/null; do sleep 0.05; done; echo running; pkill -USR1 -f "trap"',
+  )
+  await pid1.waitFor(/driver: running$/)
   await pid1.waitFor(/init: web: failed: exited with status 3/)
-  pid1.tell('echo "after: $(pgrep -fxc "sleep 77")"')
-  expect(await pid1.waitFor(/driver: after: \d+$/)).toMatch(/after: 0$/)
+  pid1.tell('while pgrep -fx "sleep 77" > /dev/null; do sleep 0.05; done; echo gone')
+  await pid1.waitFor(/driver: gone$/)
 })
 
 test('PID 1 kills a service that ignores SIGTERM at its time, in the shutdown too', async () => {
@@ -76,16 +80,15 @@ test('PID 1 kills a service that ignores SIGTERM at its time, in the shutdown to
   await pid1.waitFor(/init: deaf: stopped, killed by SIGKILL$/)
   expect(await pid1.ended).toEqual({ code: null, signal: 'SIGINT' })
   expect(performance.now() - startMs).toBeGreaterThan(690)
-  expect(performance.now() - startMs).toBeLessThan(5000)
 })
 
 test('PID 1 bounds a flood of lines and cuts long ones, and goes on', async () => {
   await using pid1 = startPid1([
     shell('flood', 'seq 50000; sleep 0.2; head -c 5000 /dev/zero | tr "\\0" x; echo; exec sleep 60'),
   ])
-  pid1.tell('sleep 1; pkill -f "sleep 60"')
   await pid1.waitFor(/flood: \(\d+ lines suppressed: more than 200 a second\)$/)
   await pid1.waitFor(/flood: …x+…$/)
+  pid1.tell('pkill -f "sleep 60"')
   await pid1.waitFor(/init: flood: killed by SIGTERM/)
   expect(pid1.lines.filter((line) => / flood: /.test(line)).length).toBeLessThan(3000)
   pid1.tell('echo alive')
@@ -110,7 +113,7 @@ test('PID 1 goes on while nobody reads its console', async () => {
     const flood = shell('flood', `for i in $(seq 600); do echo ${long}; done; exec sleep 60`)
     await using pid1 = startPid1([flood], {}, ['--console', path])
     // 600 lines of 1500 bytes are more than the pipe (64 KiB) and the queue (256 KiB) hold.
-    pid1.tell('sleep 0.5; kill -TERM 1')
+    pid1.tell('until pgrep -fx "sleep 60" > /dev/null; do sleep 0.05; done; kill -TERM 1')
     expect(await pid1.ended).toEqual({ code: null, signal: 'SIGINT' })
     const bytes = Buffer.alloc(128 * 1024)
     expect(bytes.toString('utf8', 0, readSync(fifo, bytes))).toContain(`flood: ${long}\n`)

@@ -64,7 +64,7 @@ async function live(failAt: number) {
     if (service.pid !== null)
       supervisor.send({ type: 'process-exited', pid: service.pid, code: 0, signal: null })
   }
-  await vi.waitFor(() => expect(counting.powers()).toBe(1), 5000)
+  await vi.waitFor(() => expect(counting.powers()).toBe(1), 30_000)
   return counting
 }
 

@@ -294,7 +294,7 @@ test('makeTrial() wants the probes of the gate to succeed too', async () => {
   booted.becomeWell()
   await expect.poll(() => booted.trial.status().reason).toBe('/check exited with status 4')
   booted.probeStatus = 0
-  await expect.poll(() => booted.boot.blessed, { timeout: 5000 }).toBe(true)
+  await expect.poll(() => booted.boot.blessed).toBe(true)
 })
 
 test('makeTrial() does not bless a slot whose kernel image has rotted, and leaves its counter', async () => {

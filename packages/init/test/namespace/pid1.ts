@@ -27,7 +27,7 @@ function bundled(main: string): string {
 
 /** A test that is broken off disposes of nothing; the kernel does then. */
 const dieWithUs = ['setpriv', '--pdeathsig', 'KILL']
-const WAIT_MS = 20_000
+const WAIT_MS = 40_000
 
 /** How PID 1 ended, as unshare passes it on. */
 export interface End {

@@ -24,7 +24,7 @@ export class Client implements Disposable {
   async ask(request: object | string): Promise<ControlAnswer> {
     const before = this.answers.length
     this.socket.write(typeof request === 'string' ? request : `${JSON.stringify(request)}\n`)
-    await expect.poll(() => this.answers.length, { timeout: 10_000 }).toBeGreaterThan(before)
+    await expect.poll(() => this.answers.length).toBeGreaterThan(before)
     return this.answers[before] as ControlAnswer
   }
 
