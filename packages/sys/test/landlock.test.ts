@@ -23,7 +23,8 @@ test('landlock_create_ruleset(), landlock_add_rule_path(), landlock_add_rule_por
     using ruleset = l.landlock_create_ruleset({ handled_access_fs: make, handled_access_net: tcp })
     using parent = openat(AT_FDCWD, folder + '/in', c.O_PATH)
     l.landlock_add_rule_path(ruleset, make, parent)
-    l.landlock_add_rule_port(ruleset, tcp, 41234)
+    // Below the ports that the kernel gives to others.
+    l.landlock_add_rule_port(ruleset, tcp, 21_234)
     const found = [code(() => l.landlock_add_rule_path(ruleset, c.LANDLOCK_ACCESS_FS_EXECUTE, parent)),
       code(() => l.landlock_add_rule_port(ruleset, tcp, 65536)), code(() => l.landlock_create_ruleset({})),
       code(() => l.landlock_create_ruleset({ handled_access_fs: 1n << 63n }))]
@@ -31,7 +32,7 @@ test('landlock_create_ruleset(), landlock_add_rule_path(), landlock_add_rule_por
     l.landlock_restrict_self(ruleset)
     const listen = (port) => { using s = socket(c.AF_INET, c.SOCK_STREAM, 0); bind(s, { family: c.AF_INET, address: '127.0.0.1', port }) }
     found.push(code(() => mkdirat(AT_FDCWD, folder + '/in/x', 0o700)), code(() => mkdirat(AT_FDCWD, folder + '/out/x', 0o700)))
-    found.push(code(() => listen(41234)), code(() => listen(41235)))
+    found.push(code(() => listen(21_234)), code(() => listen(21_235)))
     process.stdout.write(JSON.stringify(found))`)
   expect(result).toEqual(['EINVAL', 'EINVAL', 'ENOMSG', 'EINVAL', 'none', 'EACCES', 'none', 'EACCES'])
 })
