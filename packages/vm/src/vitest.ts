@@ -64,7 +64,7 @@ export function skipUnless(context: { skip(note?: string): unknown }, ...needs: 
  * are copied when they are imported; `shareProject` or `shares` show folders of the host. A test that blocks, a worker
  * that dies and a guest that panics fail the test that ran (or the file, between tests) with the guest's error.
  *
- * vitest itself must run under Bun (`bun --bun vitest`); under Node the files of this pool fail, and say so.
+ * vitest itself runs under Node or Bun; in guests the tests run under Bun.
  *
  * @throws {@link TypeError}, {@link RangeError} an option that no guest can have
  *
@@ -100,11 +100,6 @@ async function loadPool(
   vitest: Vitest,
   options: GuestPoolOptions,
 ): Promise<(pool: PoolOptions) => PoolWorker> {
-  // Under Node the import below would fail with "Received protocol 'bun:'", which tells nobody what to do.
-  if (process.versions.bun === undefined)
-    throw new Error(
-      'guestPool: guests are started by Bun, and this vitest runs under Node: start it by `bun --bun vitest`',
-    )
   const { makeWorkers } = await import('./vitest/pool.ts')
   return makeWorkers(vitest, options)
 }

@@ -3,9 +3,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, describe, expect, onTestFinished, test } from 'vitest'
-import { parseAst, type PoolOptions } from 'vitest/node'
+import { parseAst } from 'vitest/node'
 import type { BootOptions } from '../src/boot/options.ts'
-import { guestPool } from '../src/vitest.ts'
+import { StackMapper } from '../src/vitest/guest/stacks.ts'
 import { bootGuest } from '../src/vitest/boot-guest.ts'
 import { decodeValue, encodeValue } from '../src/vitest/clone.ts'
 import { workerEnvironment } from '../src/vitest/environment.ts'
@@ -183,14 +183,30 @@ describe('machineOfFile()', () => {
   })
 })
 
-test('guestPool() says under Node that it needs Bun', async () => {
-  const { versions } = process
-  onTestFinished(() => void Object.defineProperty(process, 'versions', { value: versions }))
-  Object.defineProperty(process, 'versions', { value: { node: '24.0.0' }, configurable: true })
-  const worker = guestPool().createPoolWorker({ project: { vitest: {} } } as unknown as PoolOptions)
-  await expect(worker.start()).rejects.toThrow(
-    'guestPool: guests are started by Bun, and this vitest runs under Node: start it by `bun --bun vitest`',
-  )
+describe('StackMapper', () => {
+  test('gives frames that answer whatever the engine’s own answer', () => {
+    let frames: object[] = []
+    let own: object[] = []
+    const { prepareStackTrace } = Error
+    onTestFinished(() => void (Error.prepareStackTrace = prepareStackTrace))
+    Error.prepareStackTrace = (_error, sites) => {
+      frames = sites
+      return ''
+    }
+    const mapper = new StackMapper()
+    mapper.install()
+    void new Error().stack
+    own = frames
+    const error = { stack: 'Error: late\n    at work (/a.ts:1:2)' }
+    mapper.mend('onUnhandledError', [error])
+    expect(frames).not.toBe(own)
+    // Of an engine's call sites, what vitest and Vite ask to write a frame: places, names and kinds.
+    const asked = Object.getOwnPropertyNames(Object.getPrototypeOf(own[0]))
+      .filter((name) => /^(?:is|get)/.test(name))
+      .filter((name) => !['getThis', 'getFunction', 'getScriptId', 'isPromiseAll'].includes(name))
+    expect(asked.length).toBeGreaterThan(10)
+    expect(asked.filter((name) => !(name in (frames[0] ?? {})))).toEqual([])
+  })
 })
 
 describe('Guests', () => {

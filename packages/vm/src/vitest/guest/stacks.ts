@@ -132,6 +132,13 @@ class WrittenFrame {
   isConstructor(): boolean {
     return false
   }
+  // "async " is part of the name here. Vite asks since 8.4.
+  isAsync(): boolean {
+    return false
+  }
+  getPromiseIndex(): null {
+    return null
+  }
   isEval(): boolean {
     return false
   }
