@@ -26,6 +26,7 @@ export { capabilityNames } from './plan/capabilities.ts'
 export type { DataPlan } from './plan/data.ts'
 export type { GatePlan } from './plan/gate.ts'
 export type { HookPlan } from './plan/hook.ts'
+export type { LimitsPlan } from './plan/limits.ts'
 export type {
   CommandProbe,
   HealthPlan,

@@ -42,6 +42,7 @@ test('validatePlan() fills in what was left out', () => {
         watchdogMs: 0,
         required: true,
         capabilities: null,
+        limits: { memoryMaxMiB: null, tasksMax: null },
         data: null,
         beforeUpdate: null,
       },

@@ -26,6 +26,7 @@ import {
   type ControlRequest,
   type MachineStatus,
 } from '../control.ts'
+import type { LogPriority } from '../core.ts'
 import { removeSocket } from '../shell/socket-file.ts'
 
 /** Who asks, by the kernel's word. */
@@ -44,6 +45,8 @@ export interface ControlContext {
   readonly gid: number
   /** How everything is now. */
   readonly status: () => MachineStatus
+  /** Writes a line of PID 1's. */
+  readonly log: (priority: LogPriority, text: string) => void
   /**
    * Does what is asked, or begins to.
    *
@@ -65,6 +68,8 @@ const CONNECTIONS_OF_USER_MAX = 16
 const SILENT_MS = 30_000
 /** What may wait for a peer that does not read; a status of a hundred services is a third of it. */
 const WAITING_BYTES_MAX = 128 * 1024
+/** What accept(2) lacked (descriptors, memory) is not there at once; until then the socket would wake PID 1 for ever. */
+const ACCEPT_AGAIN_MS = 1000
 /** Changes come in bursts: those who watch get one status for all within this time. */
 const WATCH_EVERY_MS = 100
 
@@ -83,7 +88,7 @@ export function serveControl(context: ControlContext): ControlServer {
     throw error
   }
   const connections = new Set<Connection>()
-  const watch = reactor().watch(listening, EPOLLIN, () => acceptAll(listening, connections, context))
+  const accepting = acceptor(listening, connections, context)
   let telling: ReturnType<typeof setTimeout> | undefined
 
   function tell(): void {
@@ -97,7 +102,7 @@ export function serveControl(context: ControlContext): ControlServer {
     },
     [Symbol.dispose]() {
       clearTimeout(telling)
-      watch[Symbol.dispose]()
+      accepting[Symbol.dispose]()
       listening.close()
       for (const connection of connections) connection.close()
       removeSocket(path)
@@ -105,14 +110,51 @@ export function serveControl(context: ControlContext): ControlServer {
   }
 }
 
-function acceptAll(listening: OwnedFd, connections: Set<Connection>, context: ControlContext): void {
+/** Accepts whenever somebody connects, and pauses when the machine lacks what that takes. */
+function acceptor(listening: OwnedFd, connections: Set<Connection>, context: ControlContext): Disposable {
+  let watch: Disposable | null = null
+  let pause: ReturnType<typeof setTimeout> | undefined
+  function accept(): void {
+    const lack = acceptAll(listening, { connections, context, onClose: goOn })
+    if (lack === null) return
+    context.log('warning', `control: ${lack}: nobody new is heard for ${ACCEPT_AGAIN_MS} ms`)
+    watch?.[Symbol.dispose]()
+    pause = setTimeout(goOn, ACCEPT_AGAIN_MS)
+  }
+  function goOn(): void {
+    if (pause === undefined) return
+    stop()
+    begin()
+  }
+  function begin(): void {
+    watch = reactor().watch(listening, EPOLLIN, accept)
+  }
+  function stop(): void {
+    clearTimeout(pause)
+    pause = undefined
+    watch?.[Symbol.dispose]()
+  }
+  begin()
+  return { [Symbol.dispose]: stop }
+}
+
+interface Accepting {
+  readonly connections: Set<Connection>
+  readonly context: ControlContext
+  /** A descriptor is free again. */
+  readonly onClose: () => void
+}
+
+/** @returns what is lacking; null when all were accepted */
+function acceptAll(listening: OwnedFd, { connections, context, onClose }: Accepting): string | null {
   for (let count = 0; count < CONNECTIONS_MAX; count++) {
     let accepted: OwnedFd
     try {
       accepted = accept4(listening, SOCK_NONBLOCK).fd
     } catch (error) {
-      // EAGAIN: that was all; ECONNABORTED, EMFILE: the next event has another try.
-      if (isSysError(error)) return
+      if (isSysError(error, 'EAGAIN')) return null
+      if (isSysError(error, 'ECONNABORTED')) continue
+      if (isSysError(error)) return error.message
       throw error
     }
     const peer = peerOf(accepted)
@@ -121,9 +163,13 @@ function acceptAll(listening: OwnedFd, connections: Set<Connection>, context: Co
       accepted.close()
       continue
     }
-    const connection = new Connection(accepted, peer, context, () => connections.delete(connection))
+    const connection = new Connection(accepted, peer, context, () => {
+      connections.delete(connection)
+      onClose()
+    })
     connections.add(connection)
   }
+  return null
 }
 
 /** `struct ucred`: pid, uid, gid. */

@@ -8,6 +8,7 @@ import type { Console } from '../log/console.ts'
 import { readyText } from '../log/format.ts'
 import type { ServicePlan } from '../plan.ts'
 import { killGroup, removeGroup } from '../shell/cgroup.ts'
+import { metLimits } from '../shell/limits.ts'
 import { endMachine } from '../shell/power.ts'
 import { endAllProcesses } from '../shell/processes.ts'
 import type { Prober } from '../shell/prober.ts'
@@ -50,6 +51,7 @@ export function makeHands(context: HandsContext): Hands {
   const { cgroups, nowMs, log } = context
   const outputs = new Map<string, Capture>()
   const mainPids = new Map<string, number>()
+  const plans = new Map<string, ServicePlan>()
   const groupWatches = new Map<string, Disposable>()
 
   function spawn(service: ServicePlan): number {
@@ -61,13 +63,18 @@ export function makeHands(context: HandsContext): Hands {
     })
     outputs.set(service.name, output)
     mainPids.set(service.name, pid)
+    plans.set(service.name, service)
     return pid
   }
 
   function gone(service: string, onEmpty: () => void): void {
     outputs.get(service)?.finish()
     outputs.delete(service)
-    if (cgroups !== null) removeGroup(`${cgroups}/${service}`)
+    if (cgroups !== null) {
+      const [group, plan] = [`${cgroups}/${service}`, plans.get(service)]
+      for (const met of plan === undefined ? [] : metLimits(group, plan)) log('warning', `${service}: ${met}`)
+      removeGroup(group)
+    }
     onEmpty()
   }
 

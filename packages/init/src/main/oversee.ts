@@ -93,6 +93,7 @@ export function oversee(context: OverseeContext): Oversight {
     server = serveControl({
       path: `${run}/control.sock`,
       gid: plan.control.gid,
+      log,
       status: () => statusOf(context, boot, trial),
       act: async (request, peer) => await carryOut(doer, request, peer),
     })

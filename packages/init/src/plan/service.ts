@@ -2,6 +2,7 @@
 import { capabilityNames } from './capabilities.ts'
 import { readData, type DataPlan } from './data.ts'
 import { readHook, type HookPlan, type HookTime } from './hook.ts'
+import { readLimits, type LimitsPlan } from './limits.ts'
 import { readHealth, readReadiness, type HealthPlan, type Readiness } from './probe.ts'
 import {
   below,
@@ -80,6 +81,8 @@ export interface ServicePlan {
    * that is not root has them too. null, the default: all for root, none for others.
    */
   readonly capabilities: readonly string[] | null
+  /** What it may take of the machine. Default: all there is. */
+  readonly limits: LimitsPlan
   /** The format of its data, and how it gets from one version to the next; null, the default, when it says nothing. */
   readonly data: DataPlan | null
   /**
@@ -109,6 +112,7 @@ const serviceKeys = [
   'watchdogMs',
   'required',
   'capabilities',
+  'limits',
   'data',
   'beforeUpdate',
 ]
@@ -170,6 +174,7 @@ export function readService(problems: Problems, path: string, value: unknown): S
     watchdogMs: readInteger(problems, at('watchdogMs'), service['watchdogMs'] ?? 0, 0, maxTimeMs),
     required: readBoolean(problems, at('required'), service['required'] ?? true),
     capabilities: readCapabilities(problems, at('capabilities'), service['capabilities'] ?? null),
+    limits: readLimits(problems, at('limits'), service['limits'] ?? {}),
     data: readData(problems, at('data'), service['data'] ?? null),
     beforeUpdate: readHook(problems, at('beforeUpdate'), service['beforeUpdate'] ?? null, BEFORE_UPDATE_TIME),
   }

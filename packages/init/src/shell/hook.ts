@@ -5,6 +5,7 @@ import { kill } from '@pkg/sys/process'
 import { describeExit } from '../core/restart.ts'
 import type { HookPlan, ServicePlan } from '../plan.ts'
 import { killGroup, removeGroup } from './cgroup.ts'
+import { metLimits } from './limits.ts'
 import type { Programs } from './programs.ts'
 import { spawnService, type SpawnContext } from './spawn-service.ts'
 
@@ -52,11 +53,16 @@ export async function runHook(service: ServicePlan, run: HookRun, context: HookC
   }, hook.timeoutMs)
   const end = await programs.ended(pid)
   clearTimeout(timer)
+  let met: readonly string[] = []
   if (group === null) killLeader(pid)
-  else await endGroup(group, what)
+  else {
+    await endGroup(group, what)
+    met = metLimits(group, service)
+    removeGroup(group)
+  }
   output.finish()
   if (isLate) throw new Error(`${what} was not done within ${hook.timeoutMs} ms`)
-  if (end.code !== 0) throw new Error(`${what} has failed: ${describeExit(end)}`)
+  if (end.code !== 0) throw new Error([`${what} has failed: ${describeExit(end)}`, ...met].join('; '))
 }
 
 /** It leads a process group of its own. */
@@ -80,5 +86,4 @@ async function endGroup(group: string, what: string): Promise<void> {
   } finally {
     clearTimeout(timer)
   }
-  removeGroup(group)
 }

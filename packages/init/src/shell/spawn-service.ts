@@ -6,6 +6,7 @@ import type { ServicePlan } from '../plan.ts'
 import { capabilityNames } from '../plan/capabilities.ts'
 import { openGroup } from './cgroup.ts'
 import { credentials } from './credentials.ts'
+import { limitGroup } from './limits.ts'
 
 /** What starting a service needs. */
 export interface SpawnContext {
@@ -52,7 +53,10 @@ function notifyEnvironment(
  */
 export function spawnService(service: ServicePlan, context: SpawnContext): RunningService {
   const [file = '', ...args] = service.command
-  using group = context.cgroups === null ? null : openGroup(`${context.cgroups}/${service.name}`)
+  const path = context.cgroups === null ? null : `${context.cgroups}/${service.name}`
+  using group = path === null ? null : openGroup(path)
+  const missing = path === null ? withoutGroup(service) : limitGroup(path, service)
+  if (missing.length > 0) context.onLine(service.name, `runs without limits: no ${missing.join(', ')} here`)
   const child = spawn({
     file,
     args,
@@ -80,4 +84,8 @@ export function spawnService(service: ServicePlan, context: SpawnContext): Runni
     child[Symbol.dispose]()
     throw error
   }
+}
+
+function withoutGroup({ limits }: ServicePlan): string[] {
+  return limits.memoryMaxMiB === null && limits.tasksMax === null ? [] : ['control groups']
 }
