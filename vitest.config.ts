@@ -18,19 +18,6 @@ const shared = {
   expect: { poll: { timeout: 30_000 } },
 }
 
-/** What a file promises within a part of a second: no other guest runs beside it. */
-const aloneFiles = ['boot/faults', 'boot/orphans', 'boot/stall', 'machine', 'tiny', 'uml'].map(
-  (name) => `packages/vm/test/${name}.vm.test.ts`,
-)
-
-const guests = {
-  ...shared,
-  testTimeout: 120_000,
-  // Under TCG (QEMU 7.2) about one cold boot in forty hangs with one CPU waiting for the other.
-  retry: 1,
-  hookTimeout: 240_000,
-}
-
 /** Those that take longest, the longest first: begun last, one of them would keep one core waiting for its end. */
 const longestFirst = [
   'distro/test/update',
@@ -84,23 +71,17 @@ export default defineConfig({
       {
         resolve: { alias },
         test: {
-          ...guests,
+          ...shared,
           name: 'vm',
           include: ['packages/*/test/**/*.vm.test.ts', 'examples/*/test/**/*.vm.test.ts'],
-          exclude: [...aloneFiles, '**/node_modules/**'],
+          exclude: ['**/node_modules/**'],
           // A guest keeps one core busy, and the other one now and then.
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
-        },
-      },
-      {
-        resolve: { alias },
-        test: {
-          ...guests,
-          name: 'vm-alone',
-          include: aloneFiles,
-          maxWorkers: 1,
-          sequence: { groupOrder: 2 },
+          testTimeout: 120_000,
+          // Under TCG (QEMU 7.2) about one cold boot in forty hangs with one CPU waiting for the other.
+          retry: 1,
+          hookTimeout: 240_000,
         },
       },
     ],

@@ -62,7 +62,7 @@ function scriptsFor(name: string): Record<string, string> {
     build: 'bun --bun tsup --config ../../tsup.config.ts',
     typecheck: 'bun --bun tsc -p .',
     test: `${run} --project unit packages/${name}/`,
-    'test:vm': `${run} --project 'vm*' packages/${name}/`,
+    'test:vm': `${run} --project vm packages/${name}/`,
   }
 }
 

@@ -25,12 +25,9 @@ interface VitestResult {
 /** Of a failed test's message: enough to know it again; the rest was printed by vitest. */
 const messageLines = 6
 
-/** The projects of a stage: files that boot guests are in two, see vitest.config.ts. */
-const projects = { unit: 'unit', vm: 'vm*' }
-
 /**
  * @param root - the repository's folder
- * @param project - which projects of vitest's
+ * @param project - the vitest project's name
  * @param filter - only files whose path contains it
  */
 export function vitestStage(root: string, project: 'unit' | 'vm', filter?: string): Stage {
@@ -47,7 +44,7 @@ export function vitestStage(root: string, project: 'unit' | 'vm', filter?: strin
       const files = filter === undefined ? [] : [filter, '--passWithNoTests']
       const env = { ...process.env, [FILE_TIMES_VARIABLE]: timesFile }
       const result = await $({ cwd: root, env, nothrow: true, quiet: true, stdio: 'inherit' })`
-        bun --preload ./scripts/vitest-fork-preload.ts node_modules/vitest/vitest.mjs run --project ${projects[project]} ${reporters} --outputFile.json=${reportFile} ${files}`
+        bun --preload ./scripts/vitest-fork-preload.ts node_modules/vitest/vitest.mjs run --project ${project} ${reporters} --outputFile.json=${reportFile} ${files}`
       if (!existsSync(reportFile)) return { passed: 0, failed: 1, output: 'vitest ended without a report' }
       const report = JSON.parse(readFileSync(reportFile, 'utf8')) as VitestReport
       const failures = describeFailures(report, root, project)
