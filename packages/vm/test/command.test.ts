@@ -110,6 +110,17 @@ describe('plan()', () => {
     expect(plan({ ...defaults, arch: 'aarch64', noShare: true }, ['true'], host).folder).toBe('/')
   })
 
+  test('plan() runs in / where the machine has none of the present folder', () => {
+    const folderOf = (flags: Partial<Flags>, folder: string): string =>
+      plan({ ...defaults, ...flags }, ['true'], { ...host, folder }).folder
+    expect(folderOf({}, '/tmp/x')).toBe('/tmp/x')
+    expect(folderOf({ noShare: true }, '/tmp/x')).toBe('/')
+    expect(folderOf({ noShare: true, share: [parseShare('/tmp')] }, '/tmp/x')).toBe('/tmp/x')
+    expect(folderOf({ noShare: true, share: [parseShare('/tmp/xy')] }, '/tmp/x')).toBe('/')
+    expect(folderOf({ noShare: true }, '/tmpfile')).toBe('/tmpfile')
+    expect(folderOf({ noShare: true }, '/home/x')).toBe('/home/x')
+  })
+
   test('plan() takes the shell of the user', () => {
     expect(plan({ ...defaults, shell: true }, [], { ...host, terminal: true })).toMatchObject({
       file: '/bin/bash',

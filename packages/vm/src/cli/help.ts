@@ -13,11 +13,12 @@ booted state is saved once and restored from then on (--no-snapshot boots anew).
 sooner and has the host's kernel; uml is a kernel as an ordinary program; auto takes the cheapest that can do
 what the other options ask for.
 
-PROGRAM runs as root of the machine, in the current folder, with PATH, HOME, TZ, LANG, LC_*, COLORTERM,
-NO_COLOR and FORCE_COLOR of the host's environment (TERM too on a terminal), and what --env adds. Each
-disk's path is in SOLO_DISK0, SOLO_DISK1, ... When standard input and output are terminals it has one as
-well; Ctrl-] three times within a second then cuts the machine's power. Otherwise signals are passed on, and
-Ctrl-C twice within two seconds cuts it.
+PROGRAM runs as root of the machine, in the current folder (in / if that is below /tmp or /run and not
+shared), with PATH, HOME, TZ, LANG, LC_*, COLORTERM, NO_COLOR and FORCE_COLOR of the host's environment (TERM
+too on a terminal), and what --env adds. Each disk's path is in SOLO_DISK0, SOLO_DISK1, ... When standard
+input and output are terminals it has one as well; Ctrl-] three times within a second then cuts the machine's
+power. Otherwise signals are passed on, and Ctrl-C twice within two seconds cuts it. Steps of a start that
+takes long are told on terminals, elsewhere with --verbose.
 
 Examples:
   solo vm -- make check

@@ -27,8 +27,12 @@ export function errorText(error: unknown, verbose: boolean): string {
 /** How long a start is silent: a restored machine, and a first look at what there is, are faster. */
 const PATIENCE_MS = 1500
 
-/** Says what is going on, if it takes long, and how long it took; the result is to be called at its end. */
-export function announce(step: string): () => void {
+/**
+ * Says what is going on, if it takes long, and how long it took; the result is to be called at its end. In a file or
+ * pipe it would stand among what the program says, on some days and not on others: there only `verbose` asks for it.
+ */
+export function announce(step: string, verbose: boolean): () => void {
+  if (!verbose && !process.stderr.isTTY) return () => {}
   const startMs = performance.now()
   let told = false
   const timer = setTimeout(() => {

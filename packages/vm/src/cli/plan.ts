@@ -61,6 +61,9 @@ export class UsageError extends Error {
   override name = 'UsageError'
 }
 
+/** Folders that a machine has for itself, though it sees the host's root: see `bringUp`. */
+const OWN_FOLDERS = /^\/(?:dev|proc|run|sys|tmp)(?:\/|$)/
+
 /**
  * Puts the flags together.
  *
@@ -71,13 +74,13 @@ export function plan(flags: Flags, program: readonly string[], host: Surrounding
   const foreign = flags.arch !== undefined && flags.arch !== host.architecture
   const [file, ...args] = command(flags, program, foreign ? undefined : host.shell)
   const shares = planShares(flags, host.folder)
-  const shared = shares.some(({ guest }) => guest === host.folder)
+  const shared = shares.some(({ guest }) => `${host.folder}/`.startsWith(`${guest}/`))
   return {
     boot: { ...machineOptions(flags), shares, root: foreign ? 'guest' : 'host' },
     file,
     args,
-    // The guest's own small root has no folder of ours but those that are shared.
-    folder: foreign && !shared ? '/' : host.folder,
+    // What is not shared is not there: in the guest's own small root, and below what each machine has of its own.
+    folder: !shared && (foreign || OWN_FOLDERS.test(host.folder)) ? '/' : host.folder,
     tty: flags.tty ?? host.terminal,
   }
 }

@@ -107,20 +107,21 @@ class Session {
 
   async #start(start: StartVm): Promise<CommandVm> {
     const startedMs = performance.now()
-    let arrived = announce('making the machine ready')
+    const { verbose } = this.#flags
+    let arrived = announce('making the machine ready', verbose)
     try {
       const vm = await start({
         ...this.#plan.boot,
         signal: this.#abort.signal,
         onProgress: (step) => {
           arrived()
-          arrived = announce(step)
+          arrived = announce(step, verbose)
         },
         // Told before the machine is up: it may wait for the debugger.
         onGdb: ({ port }) => tell(debuggerHint(port)),
         ...(this.#flags.console ? { onConsole: tellConsole } : {}),
       })
-      if (this.#flags.verbose) this.#introduce(vm, performance.now() - startedMs)
+      if (verbose) this.#introduce(vm, performance.now() - startedMs)
       return vm
     } finally {
       arrived()

@@ -21,7 +21,7 @@ export interface RootedProgram {
   readonly gid: number
 }
 
-/** The launcher as a file in memory; to be executed by `/proc/self/fd/<number>`. It exits with 127 when it fails. */
+/** The launcher as a file in memory; to be executed by `/proc/self/fd/<number>`. Its statuses are env(1)'s: 125, 126, 127. */
 export function rootedLauncher(options: RootedProgram): OwnedFd {
   const elf = staticElf(launcher(options))
   using low = memfd_create('solo-chroot', 0)
@@ -32,10 +32,15 @@ export function rootedLauncher(options: RootedProgram): OwnedFd {
 
 function launcher({ root, cwd, file, args, env, uid, gid }: RootedProgram): Program {
   const program = new Program()
-  const failures: [message: string, label: ReturnType<Program['label']>][] = []
-  const onFailure = (message: string): ReturnType<Program['label']> => {
+  const fail = (message: string, status: number): void => {
+    const line = `solo: ${message}\n`
+    program.call('write', 2, line, Buffer.byteLength(line)).ignoreErrors()
+    program.call('exit_group', status)
+  }
+  const failures: [message: string, status: number, label: ReturnType<Program['label']>][] = []
+  const onFailure = (message: string, status = 125): ReturnType<Program['label']> => {
     const label = program.label()
-    failures.push([message, label])
+    failures.push([message, status, label])
     return label
   }
   program.call('chroot', root).otherwise(onFailure(`cannot change root to ${root}`))
@@ -50,13 +55,13 @@ function launcher({ root, cwd, file, args, env, uid, gid }: RootedProgram): Prog
   const environment = Object.entries(env).map(([name, value]) => `${name}=${value}`)
   program
     .call('execve', path, vector([file, ...args]), vector(environment))
-    .otherwise(onFailure(`cannot execute ${path} in ${root}`))
-  for (const [message, label] of failures) {
+    .tolerate('ENOENT')
+    .tolerate('ENOTDIR')
+    .otherwise(onFailure(`cannot execute ${path} in ${root}`, 126))
+  fail(`cannot execute ${path} in ${root}: it is not there, or its interpreter is not`, 127)
+  for (const [message, status, label] of failures) {
     program.place(label)
-    const line = `solo: ${message}\n`
-    program.call('write', 2, line, Buffer.byteLength(line)).ignoreErrors()
-    // What shells and env(1) say of a program that cannot be executed.
-    program.call('exit_group', 127)
+    fail(message, status)
   }
   return program
 }
