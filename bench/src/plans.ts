@@ -69,12 +69,14 @@ function spawnPlan(): Plan {
 
 function reactorPlan(): Plan {
   const waker = compileC('waker')
-  const [watch, awaited, worker] = ['watch', 'await', 'watch by a worker'] as const
+  const [watch, awaited] = ['watch', 'await'] as const
+  const [ring, worker] = ['watch by io_uring', 'watch by a worker'] as const
   return {
     unit: 'µs',
     entrants: [
-      { name: watch, command: () => bun('wake-sys.ts', 'watch', 'io_uring', waker) },
-      { name: awaited, command: () => bun('wake-sys.ts', 'await', 'io_uring', waker) },
+      { name: watch, command: () => bun('wake-sys.ts', 'watch', 'loop', waker) },
+      { name: awaited, command: () => bun('wake-sys.ts', 'await', 'loop', waker) },
+      { name: ring, command: () => bun('wake-sys.ts', 'watch', 'io_uring', waker) },
       { name: worker, command: () => bun('wake-sys.ts', 'watch', 'worker', waker) },
       { name: 'C epoll_wait', command: () => [compileC('wake'), waker] },
       { name: 'a socket of Bun’s own', command: () => bun('wake-bun.ts', waker) },
@@ -86,6 +88,7 @@ function reactorPlan(): Plan {
       ['wake-up, watch()', watch, 'a stream of Node’s own'],
       ['wake-up, await readable()', awaited, 'C epoll_wait'],
       ['wake-up, await readable()', awaited, 'a stream of Node’s own'],
+      ['wake-up by io_uring, watch()', ring, 'C epoll_wait'],
       ['wake-up by a worker, watch()', worker, 'C epoll_wait'],
     ],
   }

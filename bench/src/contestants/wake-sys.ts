@@ -1,5 +1,5 @@
 // How long after a write into a pipe the reactor calls back, or `await readable()` goes on: the median of a batch.
-// Usage: wake-sys.ts watch|await io_uring|worker WAKER
+// Usage: wake-sys.ts watch|await loop|io_uring|worker WAKER
 import { EPOLLIN } from '@pkg/sys/constants'
 import { read, write } from '@pkg/sys/io'
 import { Reactor, type WakerKind } from '@pkg/sys/reactor'

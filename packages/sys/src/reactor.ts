@@ -4,6 +4,7 @@ import {
   EPOLLERR,
   EPOLLHUP,
   EPOLLIN,
+  EPOLLONESHOT,
   EPOLLOUT,
   EPOLLRDHUP,
   EPOLL_CLOEXEC,
@@ -11,7 +12,8 @@ import {
   EPOLL_CTL_DEL,
   EPOLL_CTL_MOD,
 } from './generated/constants/event.ts'
-import { check, isSysError } from './errno.ts'
+import { ENOENT } from './generated/constants/errno.ts'
+import { check, isError } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'
 import { startWaker, type Waker, type WakerKind } from './reactor/waker.ts'
@@ -44,6 +46,21 @@ interface Watch {
   fd: number
   events: number
   onEvents: OnEvents
+  /** Over after its first call. */
+  once: boolean
+  over: boolean
+  /** The batch of events in which it began. */
+  since: number
+}
+
+/** What the kernel was told of a descriptor. */
+interface Registration {
+  watches: readonly Watch[]
+  /**
+   * Whether the kernel will tell an event. Not after that of a registration with EPOLLONESHOT, which all have that are
+   * waited for once: these are armed again by the next wait, which is one call less than a removal and an addition.
+   */
+  armed: boolean
 }
 
 /**
@@ -58,12 +75,16 @@ interface Watch {
 export class Reactor implements Disposable {
   readonly #epoll: OwnedFd
   readonly #waker: Waker
-  readonly #watches = new Map<number, Watch[]>()
+  readonly #registrations = new Map<number, Registration>()
   readonly #event = new DataView(new ArrayBuffer(eventSizeBytes))
-  readonly #ready = new DataView(new ArrayBuffer(eventsPerRead * eventSizeBytes))
+  #watchCount = 0
+  /** How often events were taken from the kernel. */
+  #batch = 0
+  /** Room for events; undefined while they are told. */
+  #ready: DataView | undefined
 
   /**
-   * @param kind - how JavaScript is woken; default: io_uring where the kernel allows it, else a worker thread
+   * @param kind - how JavaScript is woken; default: the engine's loop, else io_uring where the kernel allows it, else a worker
    */
   constructor(kind?: WakerKind) {
     this.#epoll = new OwnedFd(check(raw.epollCreate1(EPOLL_CLOEXEC), 'epoll_create1'))
@@ -82,10 +103,7 @@ export class Reactor implements Disposable {
    * @throws {@link SysError} `EPERM` a regular file or directory
    */
   watch(fd: AsFd, events: number, onEvents: OnEvents): Disposable {
-    const watch: Watch = { fd: fdNumber(fd), events, onEvents }
-    const others = this.#watches.get(watch.fd) ?? []
-    this.#watches.set(watch.fd, this.#add(watch, others))
-    this.#waker.start()
+    const watch = this.#add(fdNumber(fd), events, onEvents, false)
     return { [Symbol.dispose]: () => this.#remove(watch) }
   }
 
@@ -101,7 +119,9 @@ export class Reactor implements Disposable {
 
   /** Ends all watches without calling them again, and frees the epoll instance. */
   [Symbol.dispose](): void {
-    this.#watches.clear()
+    for (const { watches } of this.#registrations.values()) for (const watch of watches) watch.over = true
+    this.#registrations.clear()
+    this.#watchCount = 0
     this.#waker[Symbol.dispose]()
     this.#epoll.close()
   }
@@ -110,67 +130,116 @@ export class Reactor implements Disposable {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted()
       const onAbort = (): void => {
-        watch[Symbol.dispose]()
+        this.#remove(watch)
         reject(signal?.reason as Error)
       }
-      const watch = this.watch(fd, events, () => {
-        watch[Symbol.dispose]()
+      const onEvents = (): void => {
         signal?.removeEventListener('abort', onAbort)
         resolve()
-      })
+      }
+      const watch = this.#add(fdNumber(fd), events, onEvents, true)
       signal?.addEventListener('abort', onAbort, { once: true })
     })
   }
 
-  /** Asks the kernel for the events of all of a descriptor's watches; returns those. */
-  #add(watch: Watch, others: readonly Watch[]): Watch[] {
-    const all = [...others, watch]
-    if (others.length > 0) {
-      try {
-        this.#control(EPOLL_CTL_MOD, watch.fd, all)
-        return all
-      } catch (error) {
-        // Its file was closed under its watches: the number is another file's now, and they are void.
-        if (!isSysError(error, 'ENOENT')) throw error
+  #add(fd: number, events: number, onEvents: OnEvents, once: boolean): Watch {
+    const watch: Watch = { fd, events, onEvents, once, over: false, since: this.#batch }
+    this.#register(fd, watch)
+    this.#watchCount++
+    this.#waker.start()
+    return watch
+  }
+
+  #register(fd: number, watch: Watch): void {
+    const registration = this.#registrations.get(fd)
+    if (registration !== undefined) {
+      const all = [...registration.watches, watch]
+      const result = this.#control(EPOLL_CTL_MOD, fd, all)
+      if (result !== -ENOENT) {
+        check(result, 'epoll_ctl')
+        registration.watches = all
+        registration.armed = true
+        return
       }
+      // Its file was closed since: the number is another file's now, and the watches of the old one are void.
+      for (const other of registration.watches) this.#end(other)
+      this.#registrations.delete(fd)
     }
-    this.#control(EPOLL_CTL_ADD, watch.fd, [watch])
-    return [watch]
+    check(this.#control(EPOLL_CTL_ADD, fd, [watch]), 'epoll_ctl')
+    this.#registrations.set(fd, { watches: [watch], armed: true })
   }
 
   #remove(watch: Watch): void {
-    const watches = this.#watches.get(watch.fd)
-    if (watches === undefined || !watches.includes(watch)) return
-    const others = watches.filter((other) => other !== watch)
-    if (others.length > 0) {
-      this.#watches.set(watch.fd, others)
-      this.#control(EPOLL_CTL_MOD, watch.fd, others)
-      return
-    }
-    this.#watches.delete(watch.fd)
-    // A descriptor closed by its owner has left the epoll set already: then this fails, and nothing is lost.
-    raw.epollCtl(this.#epoll.fd, EPOLL_CTL_DEL, watch.fd, this.#event)
-    if (this.#watches.size === 0) this.#waker.stop()
+    const registration = this.#end(watch)
+    if (registration === undefined) return
+    if (registration.watches.length > 0) this.#arm(watch.fd, registration)
+    else this.#forget(watch.fd)
   }
 
-  #control(operation: number, fd: number, watches: readonly Watch[]): void {
-    const events = watches.reduce((all, watch) => all | watch.events, 0)
+  /** Asks for what the watches that are left want. Fails where the descriptor was closed under them: they are void. */
+  #arm(fd: number, registration: Registration): void {
+    registration.armed = !isError(this.#control(EPOLL_CTL_MOD, fd, registration.watches))
+  }
+
+  /** Takes a watch out of the books, not out of the kernel's. */
+  #end(watch: Watch): Registration | undefined {
+    if (watch.over) return undefined
+    watch.over = true
+    if (--this.#watchCount === 0) this.#waker.stop()
+    const registration = this.#registrations.get(watch.fd)
+    if (registration !== undefined) {
+      registration.watches = registration.watches.filter((other) => other !== watch)
+    }
+    return registration
+  }
+
+  #forget(fd: number): void {
+    this.#registrations.delete(fd)
+    // A descriptor closed by its owner has left the epoll set already: then this fails, and nothing is lost.
+    raw.epollCtl(this.#epoll.fd, EPOLL_CTL_DEL, fd, this.#event)
+  }
+
+  #control(operation: number, fd: number, watches: readonly Watch[]): number {
+    let events = EPOLLONESHOT
+    for (const watch of watches)
+      events = watch.once ? events | watch.events : (events | watch.events) & ~EPOLLONESHOT
     this.#event.setUint32(0, events >>> 0, true)
     this.#event.setInt32(eventDataOffset, fd, true)
-    check(raw.epollCtl(this.#epoll.fd, operation, fd, this.#event), 'epoll_ctl')
+    return raw.epollCtl(this.#epoll.fd, operation, fd, this.#event)
   }
 
   #dispatch(): void {
     if (this.#epoll.closed) return
-    const count = check(raw.epollPwait(this.#epoll.fd, this.#ready, eventsPerRead, 0, null, 8), 'epoll_pwait')
+    // A callback may turn the loop itself, by loading a module that waits, and be told of more events meanwhile.
+    const ready = this.#ready ?? new DataView(new ArrayBuffer(eventsPerRead * eventSizeBytes))
+    this.#ready = undefined
+    const batch = ++this.#batch
+    const count = check(raw.epollPwait(this.#epoll.fd, ready, eventsPerRead, 0, null, 8), 'epoll_pwait')
     for (let index = 0; index < count; index++) {
-      const events = this.#ready.getUint32(index * eventSizeBytes, true)
-      const fd = this.#ready.getInt32(index * eventSizeBytes + eventDataOffset, true)
-      for (const watch of this.#watches.get(fd) ?? []) {
-        // A callback may dispose the watches after it.
-        if (this.#watches.get(fd)?.includes(watch) !== true) continue
-        if ((events & (watch.events | EPOLLHUP | EPOLLERR)) !== 0) callSafely(watch.onEvents, events)
-      }
+      const events = ready.getUint32(index * eventSizeBytes, true)
+      this.#tell(ready.getInt32(index * eventSizeBytes + eventDataOffset, true), events, batch)
+    }
+    this.#ready = ready
+  }
+
+  #tell(fd: number, events: number, batch: number): void {
+    const registration = this.#registrations.get(fd)
+    if (registration === undefined) return
+    const { watches } = registration
+    if (watches.every(({ once }) => once)) registration.armed = false
+    for (const watch of watches) {
+      // A callback may end the watches after it, and begin others: what was told before does not concern those.
+      if (watch.over || watch.since >= batch) continue
+      if ((events & (watch.events | EPOLLHUP | EPOLLERR)) === 0) continue
+      if (watch.once) this.#end(watch)
+      callSafely(watch.onEvents, events)
+    }
+    const left = registration.watches
+    if (this.#registrations.get(fd) !== registration) return
+    if (left.length > 0) {
+      if (left.length < watches.length || !registration.armed) this.#arm(fd, registration)
+    } else if (registration.armed) {
+      this.#forget(fd)
     }
   }
 }

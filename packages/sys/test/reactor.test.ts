@@ -14,6 +14,7 @@ import {
   SOCK_STREAM,
 } from '../src/constants.ts'
 import { eventfd2, timerfd_create, timerfd_settime } from '../src/event.ts'
+import type { OwnedFd } from '../src/fd.ts'
 import { openat } from '../src/fs.ts'
 import { dup3, pipe2, read, write } from '../src/io.ts'
 import { pidfd_open } from '../src/process.ts'
@@ -25,7 +26,7 @@ import { runScript, scriptResult } from './child-script.ts'
 const one = new Uint8Array(1)
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-describe.each(['io_uring', 'worker'] as const)('Reactor by %s', (kind) => {
+describe.each(['loop', 'io_uring', 'worker'] as const)('Reactor by %s', (kind) => {
   let reactor: Reactor
   beforeEach(() => {
     reactor = new Reactor(kind)
@@ -211,6 +212,64 @@ describe.each(['io_uring', 'worker'] as const)('Reactor by %s', (kind) => {
   })
 })
 
+test('Reactor does not tell a watch that began in the same turn what was told before', async () => {
+  using reactor = new Reactor()
+  using first = pipe2(0)
+  using second = pipe2(0)
+  const told: string[] = []
+  let again: Promise<void> | undefined
+  const begin = (from: { read: OwnedFd }, other: { read: OwnedFd }, name: string): void => {
+    const watch = reactor.watch(from.read, EPOLLIN, () => {
+      // Whichever is first takes the other's data, and waits for more of it.
+      watch[Symbol.dispose]()
+      for (const end of watches) end[Symbol.dispose]()
+      told.push(name)
+      read(other.read, one)
+      again = reactor.readable(other.read).then(() => void told.push('again'))
+    })
+    watches.push(watch)
+  }
+  const watches: Disposable[] = []
+  begin(first, second, 'one')
+  begin(second, first, 'one')
+  write(first.write, one)
+  write(second.write, one)
+  await Bun.sleep(5)
+  for (let count = 0; count < 20; count++) await turn()
+  expect(told).toEqual(['one'])
+  write(first.write, one)
+  write(second.write, one)
+  await again
+  expect(told).toEqual(['one', 'again'])
+})
+
+test('Reactor serves again what stays ready, in any mix of watches and waits', async () => {
+  using reactor = new Reactor()
+  using pipe = pipe2(0)
+  write(pipe.write, one)
+  const waits = () => Promise.all([reactor.readable(pipe.read), reactor.readable(pipe.read)])
+  await waits()
+  await waits()
+  let calls = 0
+  const watch = reactor.watch(pipe.read, EPOLLIN, () => calls++)
+  await waits()
+  await waits()
+  expect(calls).toBeGreaterThan(1)
+  watch[Symbol.dispose]()
+  const before = calls
+  await waits()
+  expect(calls).toBe(before)
+  // A wait that is given up leaves the other one of the descriptor in place.
+  read(pipe.read, one)
+  const controller = new AbortController()
+  const given = reactor.readable(pipe.read, { signal: controller.signal })
+  const kept = reactor.readable(pipe.read)
+  controller.abort(new Error('enough'))
+  await expect(given).rejects.toThrow('enough')
+  write(pipe.write, one)
+  await kept
+})
+
 const useOf = (kind: string): string => `
   import { EPOLLIN } from '@pkg/sys/constants'
   import { pipe2, read, write } from '@pkg/sys/io'
@@ -221,7 +280,7 @@ const useOf = (kind: string): string => `
   const done = (value) => process.stdout.write(JSON.stringify(value))
 `
 
-describe.each(['io_uring', 'worker'])('a process with a Reactor by %s', (kind) => {
+describe.each(['loop', 'io_uring', 'worker'])('a process with a Reactor by %s', (kind) => {
   test('ends when nothing is watched', () => {
     const { status, signal, stdout } = runScript(`${useOf(kind)}
       write(pipe.write, one)
@@ -271,16 +330,4 @@ describe.each(['io_uring', 'worker'])('a process with a Reactor by %s', (kind) =
       done('disposed')`)
     expect(result).toBe('disposed')
   })
-})
-
-test('Reactor takes a worker where io_uring is refused', () => {
-  const wrapper = ['strace', '-f', '-qq', '-e', 'trace=io_uring_setup', '-e']
-  const code = `
-    import { reactor } from '@pkg/sys/reactor'
-    import { spawn } from '@pkg/sys/spawn'
-    using child = spawn({ file: '/bin/sleep', args: ['0.02'], env: {} })
-    const { code } = await child.wait()
-    process.stdout.write(JSON.stringify([reactor().wakerKind, code]))`
-  const inject = 'inject=io_uring_setup:error=EPERM'
-  expect(scriptResult(code, { wrapper: [...wrapper, inject, '-o', '/dev/null'] })).toEqual(['worker', 0])
 })

@@ -57,7 +57,8 @@ interface BootstrapCalls {
   mprotect(address: number, length: number, protection: number): number
 }
 
-const libraryNames = ['libc.so.6', `libc.musl-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}.so.1`]
+/** What the C library is called, by its kinds. */
+export const libraryNames = ['libc.so.6', `libc.musl-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}.so.1`]
 
 function openBootstrapCalls(): BootstrapCalls {
   let cause: unknown
@@ -82,6 +83,15 @@ const MAP_PRIVATE_ANONYMOUS = 0x22
 
 let bootstrapCalls: BootstrapCalls | undefined
 
+/** Maps fresh pages of zeros for `sizeBytes` that stay for as long as the process lives; returns their address. */
+export function mapMemory(sizeBytes: number): number {
+  bootstrapCalls ??= openBootstrapCalls()
+  const address = bootstrapCalls.mmap(null, sizeBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0)
+  // mmap(2) of libc answers MAP_FAILED, which is −1.
+  if (address <= 0) throw new Error(`cannot map ${sizeBytes} bytes`)
+  return address
+}
+
 /**
  * Copies machine code into fresh pages and makes them executable; returns their address.
  *
@@ -92,9 +102,7 @@ let bootstrapCalls: BootstrapCalls | undefined
  */
 export function mapCode(code: Uint8Array): number {
   bootstrapCalls ??= openBootstrapCalls()
-  const address = bootstrapCalls.mmap(null, code.length, PROT_READ | PROT_WRITE, MAP_PRIVATE_ANONYMOUS, -1, 0)
-  // mmap(2) of libc answers MAP_FAILED, which is −1.
-  if (address <= 0) throw new Error(`cannot map ${code.length} bytes for machine code`)
+  const address = mapMemory(code.length)
   new Uint8Array(memoryAt(address, code.length)).set(code)
   if (bootstrapCalls.mprotect(address, code.length, PROT_READ | PROT_EXEC) !== 0) {
     throw new Error('cannot make machine code executable (does a security policy forbid it?)')

@@ -1,13 +1,18 @@
-// What wakes JavaScript when an epoll instance has events. The engine's own loop cannot wait for foreign
-// descriptors, so either io_uring polls the epoll descriptor and sends a byte to a socket of the engine's, or a worker
-// thread blocks in epoll_pwait and posts a message. Both take about as long (`npm run bench -- --only reactor`), but the
-// thread has a heap: megabytes. io_uring is refused by the default seccomp profiles of container runtimes.
+// What wakes JavaScript when an epoll instance has events. The engine's loop waits for no foreign descriptors by itself:
+//
+// - `loop`: the epoll instance is put into the loop's own. In versions of the engine that are known, on the main thread.
+// - `io_uring`: the kernel polls the epoll descriptor and sends a byte to a socket of the engine's. It is refused by the
+//   default seccomp profiles of container runtimes.
+// - `worker`: a thread blocks in epoll_pwait and posts a message. It has a heap: megabytes.
+//
+// What each costs: `npm run bench -- --only reactor`.
 import { isError } from '../errno.ts'
 import { IoUringWaker } from './io-uring-waker.ts'
+import { LoopWaker } from './loop-waker.ts'
 import { WorkerWaker } from './worker-waker.ts'
 
 /** How JavaScript is woken. */
-export type WakerKind = 'io_uring' | 'worker'
+export type WakerKind = 'loop' | 'io_uring' | 'worker'
 
 /** Calls a function whenever an epoll instance has events, while it is started. */
 export interface Waker extends Disposable {
@@ -18,13 +23,19 @@ export interface Waker extends Disposable {
   stop(): void
 }
 
-/** Makes a stopped waker for `epollFd`, of `kind` or the best that this kernel allows. */
+/** Makes a stopped waker for `epollFd`, of `kind` or the best that this engine and this kernel allow. */
 export function startWaker(epollFd: number, onWake: () => void, kind?: WakerKind): Waker {
-  if (kind === 'worker') return new WorkerWaker(epollFd, onWake)
-  const waker = IoUringWaker.open(epollFd, onWake)
-  if (typeof waker !== 'number') return waker
-  if (kind === 'io_uring') {
-    throw new TypeError(`io_uring is not available here${isError(waker) ? ` (errno ${-waker})` : ''}`)
+  if (kind === undefined || kind === 'loop') {
+    const waker = LoopWaker.open(epollFd, onWake)
+    if (waker !== undefined) return waker
+    if (kind === 'loop') throw new TypeError('the engine’s loop cannot be used here')
+  }
+  if (kind === undefined || kind === 'io_uring') {
+    const waker = IoUringWaker.open(epollFd, onWake)
+    if (typeof waker !== 'number') return waker
+    if (kind === 'io_uring') {
+      throw new TypeError(`io_uring is not available here${isError(waker) ? ` (errno ${-waker})` : ''}`)
+    }
   }
   return new WorkerWaker(epollFd, onWake)
 }

@@ -1,5 +1,11 @@
 // A worker thread that blocks in epoll_pwait and posts a message when there are events.
-import { EFD_CLOEXEC, EFD_NONBLOCK, EPOLLIN, EPOLL_CTL_ADD } from '../generated/constants/event.ts'
+import {
+  EFD_CLOEXEC,
+  EFD_NONBLOCK,
+  EPOLLIN,
+  EPOLL_CLOEXEC,
+  EPOLL_CTL_ADD,
+} from '../generated/constants/event.ts'
 import { check } from '../errno.ts'
 import { OwnedFd } from '../fd.ts'
 import { bind, syscallNumber } from '../raw.ts'
@@ -9,6 +15,7 @@ import type { Waker } from './waker.ts'
 
 const raw = {
   eventfd2: bind('eventfd2', 'int', 'int'),
+  epollCreate1: bind('epoll_create1', 'int'),
   epollCtl: bind('epoll_ctl', 'int', 'int', 'int', 'ptr'),
   write: bind('write', 'int', 'ptr', 'int'),
 }
@@ -17,26 +24,30 @@ const raw = {
 export class WorkerWaker implements Waker {
   readonly kind = 'worker'
   readonly #worker: Worker
-  /** In the epoll set, so that disposal can get the thread out of the kernel. */
+  /** What the thread waits for: an epoll instance of its own, so that it takes no event that can be had only once. */
+  readonly #outerFd: OwnedFd
+  /** In that set, so that disposal can get the thread out of the kernel. */
   readonly #endFd: OwnedFd
   #started = false
   #waiting = false
 
   constructor(epollFd: number, onWake: () => void) {
+    this.#outerFd = new OwnedFd(check(raw.epollCreate1(EPOLL_CLOEXEC), 'epoll_create1'))
     this.#endFd = new OwnedFd(check(raw.eventfd2(0, EFD_NONBLOCK | EFD_CLOEXEC), 'eventfd2'))
-    const event = new Uint8Array(new ArrayBuffer(16))
-    // The data stays 0 or whatever: the reactor only looks up watched descriptors, and this is none.
-    new DataView(event.buffer).setUint32(0, EPOLLIN, true)
-    new DataView(event.buffer).setInt32(process.arch === 'x64' ? 4 : 8, -1, true)
-    check(raw.epollCtl(epollFd, EPOLL_CTL_ADD, this.#endFd.fd, event), 'epoll_ctl')
+    const event = new Uint32Array(new ArrayBuffer(16))
+    event[0] = EPOLLIN
+    for (const fd of [epollFd, this.#endFd.fd]) {
+      check(raw.epollCtl(this.#outerFd.fd, EPOLL_CTL_ADD, fd, event), 'epoll_ctl')
+    }
     const address = thunkAddress(syscallNumber('epoll_pwait'))
-    this.#worker = workerThatCalls(address, [epollFd, new ArrayBuffer(16), 1, -1, null, 8])
+    this.#worker = workerThatCalls(address, [this.#outerFd.fd, new ArrayBuffer(16), 1, -1, null, 8])
     this.#worker.unref()
     this.#worker.addEventListener('message', () => {
       this.#waiting = false
       if (!this.#started) return
       onWake()
-      if (this.#started) this.#wait()
+      // A callback that stopped and started it has begun to wait already.
+      if (this.#started && !this.#waiting) this.#wait()
     })
   }
 
@@ -57,6 +68,7 @@ export class WorkerWaker implements Waker {
     raw.write(this.#endFd.fd, new Uint8Array(BigUint64Array.of(1n).buffer), 8)
     this.#worker.terminate()
     this.#endFd.close()
+    this.#outerFd.close()
   }
 
   #wait(): void {
