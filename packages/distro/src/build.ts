@@ -17,6 +17,7 @@ import { initramfsOutput } from './build/initramfs.ts'
 import { agentPort, withOwnServices } from './build/own-services.ts'
 import { commandOf } from './build/plan.ts'
 import { checkPrograms } from './build/programs.ts'
+import { sourceDate, sourceDateEpoch } from './build/source-date.ts'
 import { applianceTree, type Ingredients, runtimeTree } from './build/tree.ts'
 import { ukiOutput } from './build/uki.ts'
 import { releaseIdentity } from './build/update-files.ts'
@@ -50,7 +51,8 @@ export interface BuildOptions {
   readonly release?: { readonly counter: number; readonly version: string }
   /**
    * When the release was made, in seconds since 1970: no clock of a device is earlier. Default: `SOURCE_DATE_EPOCH`,
-   * else 0, so that equal sources give equal bytes.
+   * else the date of the last commit where the folder is in a git repository, else that of Solo's own sources: equal
+   * sources give equal bytes.
    */
   readonly createdSeconds?: number
   /** Hears what is done. Default: nobody. */
@@ -100,10 +102,12 @@ export async function buildAppliance(place: string, options: BuildOptions = {}):
   }
   const progress = options.progress ?? silent
   const cache = options.cache ?? cacheFolder()
-  const mtimeSeconds = sourceDate()
+  const given = sourceDateEpoch()
+  const mtimeSeconds = given ?? 0
   const loaded = withOwnServices(withRelease(await loadAppliance(place), options.release), format)
   const { config } = loaded
-  const createdSeconds = options.createdSeconds ?? mtimeSeconds
+  const createdSeconds =
+    options.createdSeconds ?? given ?? (await sourceDate(loaded.folder, (line) => progress.note(line)))
   const gathered = await gather(loaded, cache, options.updateLock ?? false, progress)
   const { archive } = gathered
   const { architecture, kernel } = gathered.ingredients
@@ -121,7 +125,18 @@ export async function buildAppliance(place: string, options: BuildOptions = {}):
   await checkPrograms(loaded, [tree, runtime])
   const words = commandLine(config, architecture, format)
   const assembly: Assembly = {
-    ...{ config, architecture, kernel, tree, runtime, archive, cache, mtimeSeconds, progress },
+    ...{
+      config,
+      architecture,
+      kernel,
+      tree,
+      runtime,
+      archive,
+      cache,
+      mtimeSeconds,
+      createdSeconds,
+      progress,
+    },
     ...{ origins: ingredients.origins, sources: ingredients.sources },
     commandLine: words,
   }
@@ -178,12 +193,12 @@ function summary({ disk, uki, initramfs }: Manifest): string {
 const sbomFile = 'sbom.spdx.json'
 
 function billOfMaterials(
-  { config, cache, mtimeSeconds, sources }: Assembly,
+  { config, cache, createdSeconds, sources }: Assembly,
   { parts }: FormatOutput,
 ): Promise<string> {
   const { name, version } = config
   const tool = `solo-${sources.solo.version}`
-  return spdxDocument({ name, version, parts, cache, createdSeconds: mtimeSeconds, tool })
+  return spdxDocument({ name, version, parts, cache, createdSeconds, tool })
 }
 
 async function gather(
@@ -287,16 +302,6 @@ function commandLine(
   // With a torn primary partition table the kernel takes the backup only when it is told that there is one.
   const disk = format === 'disk' ? ['gpt'] : []
   return [`console=${consoleName}`, ...disk, 'panic=10', 'oops=panic', 'quiet', ...(config.commandLine ?? [])]
-}
-
-/** @see https://reproducible-builds.org/specs/source-date-epoch/ */
-function sourceDate(): number {
-  const text = process.env['SOURCE_DATE_EPOCH'] ?? '0'
-  // newc holds 32 bits.
-  if (/^\d{1,10}$/.test(text) && Number(text) <= 0xffff_ffff) return Number(text)
-  throw new SoloError(`SOURCE_DATE_EPOCH: expected seconds since 1970, got ${JSON.stringify(text)}`, {
-    exitStatus: 2,
-  })
 }
 
 function mebibytes(bytes: number): string {

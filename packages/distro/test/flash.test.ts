@@ -199,6 +199,42 @@ test('solo flash writes only when model and size are given as they are', async (
   ).toBe(true)
 })
 
+/** An image without holes, of 320 MiB: a disk takes its time for it. */
+function longImage(name: string): string {
+  const path = join(root.path, name)
+  const sizeBytes = 320 * MiB
+  const layout = gptDisk({ sizeBytes, diskGuid: randomGuid(), partitions: [] })
+  const file = openSync(path, 'w')
+  const piece = randomBytes(16 * MiB)
+  for (let at = 0; at < sizeBytes; at += piece.length) writeSync(file, piece, 0, piece.length, at)
+  writeSync(file, layout.primary, 0, layout.primary.length, 0)
+  closeSync(file)
+  return path
+}
+
+test('solo flash at a terminal ends at Ctrl-C with status 130, and says what became of the device', async () => {
+  const image = longImage('long.img')
+  const { file, device } = medium('stopped', 336)
+  const name = `${file} ${((336 * MiB) / 1e6).toFixed(1)} MB`
+  const words = ['nice', '-n', '19', process.execPath, solo, 'flash', image, device, '--erase', name]
+  const line = words.map((word) => `'${word}'`).join(' ')
+  // script(1) gives it a terminal: what is written there goes through the kernel's own handling of Ctrl-C.
+  const child = spawn('script', ['--quiet', '--return', '--command', line, '/dev/null'], { stdio: 'pipe' })
+  let said = ''
+  child.stdout.on('data', (chunk: Buffer) => {
+    said += chunk.toString()
+    if (/write: .* \d+ %/.test(said) && child.stdin.writable) child.stdin.end('\x03')
+  })
+  const status = await new Promise<number | null>((resolve) => child.once('close', resolve))
+  expect(said).toContain('ending after this piece')
+  expect(said).toContain(
+    `${device}: interrupted; it has no partition table now, and what was on it is lost; flash it again`,
+  )
+  expect(said).not.toContain('is on')
+  expect(status).toBe(130)
+  expect(readFileSync(file).subarray(0, MiB).equals(Buffer.alloc(MiB))).toBe(true)
+})
+
 test('flash() that is interrupted says what became of the device', async () => {
   const { file, device } = medium('interrupted', 32)
   const controller = new AbortController()

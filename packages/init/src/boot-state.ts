@@ -10,6 +10,9 @@ export const BOOT_STATE_FILE = '/run/solo/boot.json'
 /** Where the build writes the {@link ReleaseIdentity} of an image. */
 export const RELEASE_FILE = '/etc/solo/release.json'
 
+/** When these sources were written, in milliseconds since 1970: no clock is right that is earlier than this program. */
+export const WRITTEN_MS: number = Date.UTC(2026, 10, 30)
+
 /** What an image says of itself. */
 export interface ReleaseIdentity {
   /** The appliance that it is of. */

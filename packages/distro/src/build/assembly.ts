@@ -30,6 +30,8 @@ export interface Assembly {
   readonly cache: string
   /** The time that every file has, in seconds since 1970. */
   readonly mtimeSeconds: number
+  /** When the release was made, in seconds since 1970. */
+  readonly createdSeconds: number
   readonly progress: Progress
 }
 

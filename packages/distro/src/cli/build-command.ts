@@ -19,7 +19,9 @@ export const build: Command<CommandContext> = buildCommand<Flags, [folder?: stri
     fullDescription:
       'Builds the appliance that solo.config.ts in DIR describes: a disk image that firmware boots, an initramfs\n' +
       'that holds everything, or a unified kernel image (one file that firmware boots).\n' +
-      'Packages are pinned in solo.lock beside it; with the pins in the cache no network is needed.',
+      'Packages are pinned in solo.lock beside it; with the pins in the cache no network is needed.\n' +
+      'Beside the image are sbom.spdx.json, the bill of materials (SPDX 2.3): every file with its digests and the\n' +
+      'package that it comes from; and appliance.json, which tells hashes and sizes.',
   },
   parameters: {
     positional: {
@@ -58,6 +60,7 @@ export const build: Command<CommandContext> = buildCommand<Flags, [folder?: stri
       ...(out === undefined ? {} : { out }),
     })
     for (const line of sizeLines(result.manifest.sizes)) tell(`  ${line}`)
+    tell(`  bill of materials: ${result.sbom}`)
     print(json ? JSON.stringify({ folder: result.folder, ...result.manifest }) : result.folder)
   },
 })

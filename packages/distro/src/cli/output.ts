@@ -47,7 +47,8 @@ export function consoleProgress(): Progress {
   const terminal = process.stderr.isTTY
   let step = ''
   const over = (text: string): void => {
-    const width = process.stderr.columns ?? 80
+    // A terminal that does not tell its width, as a serial line does not, says 0.
+    const width = process.stderr.columns || 80
     if (terminal) process.stderr.write(`\r\u001B[K${text.slice(0, width - 1)}`)
   }
   return {

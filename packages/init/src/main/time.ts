@@ -1,7 +1,7 @@
 /** The machine's clock, from the boot to the shutdown. */
 import { makeClock, type Clock } from '../clock/clock.ts'
 import type { Synchroniser } from '../clock/synchronise.ts'
-import type { ReleaseIdentity } from '../boot-state.ts'
+import { type ReleaseIdentity, WRITTEN_MS } from '../boot-state.ts'
 import type { LogPriority } from '../core.ts'
 
 /** What keeping the time needs. */
@@ -42,13 +42,10 @@ const FILE = '/var/lib/solo/clock'
 /** A machine without a clock of its own that loses its power is wrong by so much, and by the time that it was off. */
 const SAVE_EVERY_MS = 3_600_000
 
-/** No clock is right that is earlier than this program. */
-const WRITTEN_MS = Date.UTC(2026, 10, 30)
-
 /** Makes it. */
 export function keepTime(context: TimeContext): TimeKeeping {
   const { release, servers, ownsClock, keeps, onChange, log } = context
-  // An image that is the same whenever it is built says 1970.
+  // A build with SOURCE_DATE_EPOCH=0 says 1970.
   const clock = makeClock(Math.max(WRITTEN_MS, release === null ? 0 : Date.parse(release.created)))
   let named: readonly string[] = []
   let synchroniser: Promise<Synchroniser> | null = null
