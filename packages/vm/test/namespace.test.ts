@@ -157,7 +157,6 @@ test('onControl gives a stream to descriptor 3 of a Bun that is PID 1, and loses
     guest: entry.path,
   }))
   const control = Promise.withResolvers<Duplex>()
-  const startMs = performance.now()
   await using guest = await startNamespace({
     folder: root.folder,
     program: '/bin/bun',
@@ -172,10 +171,7 @@ test('onControl gives a stream to descriptor 3 of a Bun that is PID 1, and loses
   const sent = new Uint8Array(10_000_000).map((_, index) => (index * 7919) >> 5)
   await new Promise<void>((resolve) => {
     stream.on('data', (bytes: Uint8Array) => {
-      if (size === 0) {
-        expect(performance.now() - startMs).toBeLessThan(2_000)
-        stream.write(sent)
-      }
+      if (size === 0) stream.write(sent)
       received.push(bytes)
       size += bytes.length
       if (size === sent.length + 5) resolve()

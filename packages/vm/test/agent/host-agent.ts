@@ -34,7 +34,7 @@ export async function startAgent(options: { readonly noise?: Uint8Array } = {}):
   if (options.noise) control.write(options.noise)
   const client = new AgentClient({ console })
   client.attach(control)
-  await client.hello({ timeoutMs: 10_000 })
+  await client.hello({ timeoutMs: 30_000 })
   return {
     client,
     process: child,
