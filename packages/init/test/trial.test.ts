@@ -1,61 +1,23 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { rename } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { BootState } from '@pkg/init/boot-state'
 import { initialState, step, type Event, type State } from '@pkg/init/core'
 import { validatePlan, type GatePlan } from '@pkg/init/plan'
-import { afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { readCounter, raiseCounter } from '../src/firmware/counter.ts'
-import { listEntries, releaseOf } from '../src/firmware/entries.ts'
-import { parseEntryName } from '../src/firmware/entry-name.ts'
-import { slotsOf, type Slots } from '../src/storage/slots.ts'
-import { nextRelease, rollBack } from '../src/trial/by-hand.ts'
-import { records, type TrialRecord } from '../src/trial/record.ts'
+import type { Slots } from '../src/storage/slots.ts'
+import { records } from '../src/trial/record.ts'
 import { lastRollback } from '../src/trial/rollback.ts'
 import { makeTrial, type Trial } from '../src/trial/trial.ts'
-import { ukiOf } from './support/uki.ts'
+import { bootFolder, slotIn } from './support/boot-folder.ts'
 
-let root = ''
-let kernels: Map<number, Uint8Array>
-
-beforeAll(async () => {
-  kernels = new Map()
-  for (const counter of [1, 2, 3])
-    kernels.set(counter, await ukiOf(`VERSION_ID="1.${counter}"`, `IMAGE_VERSION=${counter}`))
-})
-
-beforeEach(() => {
-  root = mkdtempSync(join(tmpdir(), 'solo-trial-'))
-  mkdirSync(join(root, 'EFI/Linux'), { recursive: true })
-  mkdirSync(join(root, 'var'))
-})
-
-afterEach(() => rmSync(root, { recursive: true }))
-
-const partition = {
-  use: async <T>(act: (folder: string) => T | Promise<T>): Promise<T> => await act(root),
-  rename: async (path: string, name: string): Promise<void> => {
-    await rename(join(root, path), join(root, path, '..', name))
-  },
-}
-
-/** Puts entries on the boot partition, each with the release that it is of. */
-function install(entries: Readonly<Record<string, number>>): void {
-  for (const [file, counter] of Object.entries(entries))
-    writeFileSync(join(root, 'EFI/Linux', file), kernels.get(counter) ?? '')
-}
-
-const files = (): string[] => readdirSync(join(root, 'EFI/Linux')).toSorted()
+const boot = bootFolder()
+const { install, files } = boot
 
 interface MachineOptions {
   readonly counter?: number
   readonly trial?: boolean
   readonly restart?: string
-}
-
-function slotIn(file: string): string {
-  return parseEntryName(file)?.slot ?? ''
 }
 
 /** What boot.json says at first. */
@@ -80,7 +42,7 @@ class Machine {
   readonly trial: Trial
   readonly lines: string[] = []
   readonly restart = vi.fn<() => void>()
-  readonly kept = records(join(root, 'var'))
+  readonly kept = records(join(boot.root, 'var'))
   boot: BootState
   /** What the programs of probes end with. */
   probeStatus = 0
@@ -145,24 +107,23 @@ async function machine(
   gate: Partial<GatePlan>,
   options: MachineOptions = {},
 ): Promise<Machine> {
-  const slot = slotIn(file)
-  return new Machine(await slotsOf(root, partition, { folder: '/EFI/Linux', file, slot }), gate, options)
+  return new Machine(await boot.slots(file), gate, options)
 }
 
 test('makeTrial() blesses a trial that is well for stableMs, and then raises the counter', async () => {
   install({ 'soloa+3-0.efi': 1, 'solob+2-1.efi': 2 })
-  raiseCounter(root, 1)
+  raiseCounter(boot.root, 1)
   const booted = await machine('solob+2-1.efi', { stableMs: 500 })
   booted.trial.open()
   expect(booted.kept.trial()).toMatchObject({ slot: 'solo-b', counter: 2, tries: 1, verdict: null })
   booted.becomeWell()
   booted.pass(499)
   expect(booted.trial.status()).toEqual({ state: 'waiting', reason: 'well for less than 500 ms' })
-  expect(readCounter(root)).toBe(1)
+  expect(readCounter(boot.root)).toBe(1)
   booted.pass(1)
   await expect.poll(() => booted.boot.blessed).toBe(true)
   expect(files()).toEqual(['soloa+3-0.efi', 'solob+3-0.efi'])
-  expect(readCounter(root)).toBe(2)
+  expect(readCounter(boot.root)).toBe(2)
   expect(booted.trial.status()).toEqual({ state: 'passed', reason: '' })
   expect(booted.boot).toMatchObject({ entry: 'solob+3-0.efi', counterFloor: 2, lastRollback: null })
   expect(booted.kept.trial()?.verdict?.passed).toBe(true)
@@ -200,16 +161,12 @@ test('makeTrial() takes the tries of a trial that is not well in time, keeps the
   booted.pass(2000)
   await expect.poll(() => booted.restart.mock.calls.length).toBe(1)
   expect(files()).toEqual(['soloa+3-0.efi', 'solob+0-3.efi'])
-  expect(readCounter(root)).toBe(0)
+  expect(readCounter(boot.root)).toBe(0)
   const verdict = booted.kept.trial()?.verdict
   expect(verdict).toMatchObject({ passed: false, reason: 'web: backoff: ENOENT (after 2000 ms)' })
 
   // What the other slot makes of it.
-  const { spent } = await slotsOf(root, partition, {
-    folder: '/EFI/Linux',
-    file: 'soloa+2-1.efi',
-    slot: 'solo-a',
-  })
+  const { spent } = await boot.slots('soloa+2-1.efi')
   const clues = { slot: 'solo-a', counter: 1, trial: booted.kept.trial(), spent, known: null, now: 'now' }
   expect(lastRollback(clues)).toEqual({
     from: { slot: 'solo-b', version: '1.2', counter: 2 },
@@ -299,7 +256,10 @@ test('makeTrial() wants the probes of the gate to succeed too', async () => {
 
 test('makeTrial() does not bless a slot whose kernel image has rotted, and leaves its counter', async () => {
   install({ 'soloa+2-1.efi': 1 })
-  writeFileSync(join(root, 'EFI/Linux/soloa+2-1.efi'), (kernels.get(1) ?? new Uint8Array()).subarray(0, 4000))
+  writeFileSync(
+    join(boot.root, 'EFI/Linux/soloa+2-1.efi'),
+    (boot.kernels.get(1) ?? new Uint8Array()).subarray(0, 4000),
+  )
   const booted = await machine('soloa+2-1.efi', {}, { trial: false, counter: 1 })
   booted.trial.open()
   booted.becomeWell()
@@ -322,91 +282,4 @@ test('makeTrial() takes a shutdown for no verdict: the next boot has another try
   const next = await machine('solob+1-2.efi', {})
   next.trial.open()
   expect(booted.kept.trial()?.tries).toBe(2)
-})
-
-const dead: TrialRecord = { slot: 'solo-b', version: '1.2', counter: 2, tries: 3, step: 'x', verdict: null }
-const from = { slot: 'solo-b', version: '1.2', counter: 2 }
-
-test('lastRollback() tells a trial that died from one that left no word, and keeps what it knows', async () => {
-  install({ 'soloa+2-1.efi': 1, 'solob+0-3.efi': 2 })
-  const { spent } = await slotsOf(root, partition, {
-    folder: '/EFI/Linux',
-    file: 'soloa+2-1.efi',
-    slot: 'solo-a',
-  })
-  expect(spent).toMatchObject([{ slot: 'solo-b', version: '1.2', counter: 2 }])
-  const clues = { slot: 'solo-a', counter: 1, trial: dead, spent, known: null, now: 'now' }
-  expect(lastRollback(clues)).toEqual({
-    from,
-    reason: 'it did not get as far as its gate in 3 of its tries; last seen: x',
-    at: 'now',
-  })
-  const silent = lastRollback({ ...clues, trial: null })
-  expect(silent).toMatchObject({ from, reason: expect.stringMatching(/left no word/) as string })
-  expect(lastRollback({ ...clues, trial: null, known: silent, now: 'later' })).toBe(silent)
-  expect(lastRollback({ ...clues, spent: [] })).toBeNull()
-  // The slot itself, on its second try; and an older slot that was given up long ago.
-  expect(lastRollback({ ...clues, slot: 'solo-b', counter: 2, spent: [] })).toBeNull()
-  expect(lastRollback({ ...clues, counter: 3, trial: null })).toBeNull()
-})
-
-test('rollBack() gives the newest slot up, whether it runs or waits for its first boot', async () => {
-  install({ 'soloa+3-0.efi': 1, 'solob+3-0.efi': 2 })
-  const kept = records(join(root, 'var'))
-  for (const slot of ['solo-a', 'solo-b']) {
-    install({ 'solob+3-0.efi': 2 })
-    const slots = await slotsOf(root, partition, { folder: '/EFI/Linux', file: `${slot}+3-0.efi`, slot })
-    expect(await rollBack(slots, kept, 'by hand')).toBe('solo-b (1.2)')
-    expect(files()).toContain('solob+0-3.efi')
-    rmSync(join(root, 'EFI/Linux/solob+0-3.efi'))
-  }
-  expect(kept.trial()).toMatchObject({ slot: 'solo-b', verdict: { passed: false, reason: 'by hand' } })
-  const alone = await slotsOf(root, partition, {
-    folder: '/EFI/Linux',
-    file: 'soloa+3-0.efi',
-    slot: 'solo-a',
-  })
-  await expect(rollBack(alone, kept, 'by hand')).rejects.toThrow('there is no other slot to go back to')
-  expect(files()).toEqual(['soloa+3-0.efi'])
-})
-
-test('nextRelease() tells what a restart would start, when that is another slot', async () => {
-  const next = async (booted: string) => {
-    const slot = slotIn(booted)
-    const found = await nextRelease(
-      await slotsOf(root, partition, { folder: '/EFI/Linux', file: booted, slot }),
-    )
-    return found && [found.slot, found.version]
-  }
-  install({ 'soloa+3-0.efi': 1 })
-  expect(await next('soloa+3-0.efi')).toBeNull()
-  install({ 'solob+3-0.efi': 2 })
-  expect(await next('soloa+3-0.efi')).toEqual(['solo-b', '1.2'])
-  expect(await next('solob+3-0.efi')).toBeNull()
-  rmSync(join(root, 'EFI/Linux/solob+3-0.efi'))
-  install({ 'solob+0-3.efi': 2 })
-  expect(await next('soloa+3-0.efi')).toBeNull()
-})
-
-test('raiseCounter() never lowers it, and readCounter() tells a damaged file', () => {
-  expect(readCounter(root)).toBe(0)
-  raiseCounter(root, 5)
-  raiseCounter(root, 3)
-  expect(readCounter(root)).toBe(5)
-  const file = join(root, 'EFI/solo/counter')
-  expect(readFileSync(file, 'utf8')).toBe('5\n')
-  writeFileSync(file, '')
-  expect(readCounter(root)).toBeNull()
-  raiseCounter(root, 4)
-  expect(readCounter(root)).toBe(4)
-  expect(existsSync(`${file}.new`)).toBe(false)
-})
-
-test('releaseOf() knows nothing of a file that is no kernel image', async () => {
-  install({ 'soloa+3-0.efi': 3 })
-  writeFileSync(join(root, 'EFI/Linux/solob+0-3.efi'), 'torn')
-  const [a, b] = listEntries(root).toSorted((x, y) => (x.slot < y.slot ? -1 : 1))
-  if (a === undefined || b === undefined) throw new Error('two entries are there')
-  expect(await releaseOf(root, a)).toEqual({ version: '1.3', counter: 3 })
-  expect(await releaseOf(root, b)).toEqual({ version: null, counter: null })
 })

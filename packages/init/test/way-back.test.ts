@@ -1,0 +1,89 @@
+// The way back to another slot: what is known of it, who asks for it, and what PID 1 remembers on the boot partition.
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { readCounter, raiseCounter } from '../src/firmware/counter.ts'
+import { listEntries, releaseOf } from '../src/firmware/entries.ts'
+import { nextRelease, rollBack } from '../src/trial/by-hand.ts'
+import { records, type TrialRecord } from '../src/trial/record.ts'
+import { lastRollback } from '../src/trial/rollback.ts'
+import { bootFolder } from './support/boot-folder.ts'
+
+const boot = bootFolder()
+const { install, files } = boot
+
+const dead: TrialRecord = { slot: 'solo-b', version: '1.2', counter: 2, tries: 3, step: 'x', verdict: null }
+const from = { slot: 'solo-b', version: '1.2', counter: 2 }
+
+test('lastRollback() tells a trial that died from one that left no word, and keeps what it knows', async () => {
+  install({ 'soloa+2-1.efi': 1, 'solob+0-3.efi': 2 })
+  const { spent } = await boot.slots('soloa+2-1.efi')
+  expect(spent).toMatchObject([{ slot: 'solo-b', version: '1.2', counter: 2 }])
+  const clues = { slot: 'solo-a', counter: 1, trial: dead, spent, known: null, now: 'now' }
+  expect(lastRollback(clues)).toEqual({
+    from,
+    reason: 'it did not get as far as its gate in 3 of its tries; last seen: x',
+    at: 'now',
+  })
+  const silent = lastRollback({ ...clues, trial: null })
+  expect(silent).toMatchObject({ from, reason: expect.stringMatching(/left no word/) as string })
+  expect(lastRollback({ ...clues, trial: null, known: silent, now: 'later' })).toBe(silent)
+  expect(lastRollback({ ...clues, spent: [] })).toBeNull()
+  // The slot itself, on its second try; and an older slot that was given up long ago.
+  expect(lastRollback({ ...clues, slot: 'solo-b', counter: 2, spent: [] })).toBeNull()
+  expect(lastRollback({ ...clues, counter: 3, trial: null })).toBeNull()
+})
+
+test('rollBack() gives the newest slot up, whether it runs or waits for its first boot', async () => {
+  install({ 'soloa+3-0.efi': 1, 'solob+3-0.efi': 2 })
+  const kept = records(join(boot.root, 'var'))
+  for (const running of ['soloa+3-0.efi', 'solob+3-0.efi']) {
+    install({ 'solob+3-0.efi': 2 })
+    const slots = await boot.slots(running)
+    expect(await rollBack(slots, kept, 'by hand')).toBe('solo-b (1.2)')
+    expect(files()).toContain('solob+0-3.efi')
+    rmSync(join(boot.root, 'EFI/Linux/solob+0-3.efi'))
+  }
+  expect(kept.trial()).toMatchObject({ slot: 'solo-b', verdict: { passed: false, reason: 'by hand' } })
+  const alone = await boot.slots('soloa+3-0.efi')
+  await expect(rollBack(alone, kept, 'by hand')).rejects.toThrow('there is no other slot to go back to')
+  expect(files()).toEqual(['soloa+3-0.efi'])
+})
+
+test('nextRelease() tells what a restart would start, when that is another slot', async () => {
+  const next = async (booted: string) => {
+    const found = await nextRelease(await boot.slots(booted))
+    return found && [found.slot, found.version]
+  }
+  install({ 'soloa+3-0.efi': 1 })
+  expect(await next('soloa+3-0.efi')).toBeNull()
+  install({ 'solob+3-0.efi': 2 })
+  expect(await next('soloa+3-0.efi')).toEqual(['solo-b', '1.2'])
+  expect(await next('solob+3-0.efi')).toBeNull()
+  rmSync(join(boot.root, 'EFI/Linux/solob+3-0.efi'))
+  install({ 'solob+0-3.efi': 2 })
+  expect(await next('soloa+3-0.efi')).toBeNull()
+})
+
+test('raiseCounter() never lowers it, and readCounter() tells a damaged file', () => {
+  expect(readCounter(boot.root)).toBe(0)
+  raiseCounter(boot.root, 5)
+  raiseCounter(boot.root, 3)
+  expect(readCounter(boot.root)).toBe(5)
+  const file = join(boot.root, 'EFI/solo/counter')
+  expect(readFileSync(file, 'utf8')).toBe('5\n')
+  writeFileSync(file, '')
+  expect(readCounter(boot.root)).toBeNull()
+  raiseCounter(boot.root, 4)
+  expect(readCounter(boot.root)).toBe(4)
+  expect(existsSync(`${file}.new`)).toBe(false)
+})
+
+test('releaseOf() knows nothing of a file that is no kernel image', async () => {
+  install({ 'soloa+3-0.efi': 3 })
+  writeFileSync(join(boot.root, 'EFI/Linux/solob+0-3.efi'), 'torn')
+  const [a, b] = listEntries(boot.root).toSorted((x, y) => (x.slot < y.slot ? -1 : 1))
+  if (a === undefined || b === undefined) throw new Error('two entries are there')
+  expect(await releaseOf(boot.root, a)).toEqual({ version: '1.3', counter: 3 })
+  expect(await releaseOf(boot.root, b)).toEqual({ version: null, counter: null })
+})
