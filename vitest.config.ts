@@ -64,8 +64,8 @@ export default defineConfig({
           // Many tests wait for a timer or a daemon: a third keeps two cores busy.
           maxWorkers: 3,
           // Ends what hangs. A machine that is busy with other things must not fail a test.
-          testTimeout: 60_000,
-          hookTimeout: 60_000,
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
         },
       },
       {
@@ -78,10 +78,10 @@ export default defineConfig({
           // A guest keeps one core busy, and the other one now and then.
           maxWorkers: 2,
           sequence: { groupOrder: 1 },
-          testTimeout: 120_000,
+          testTimeout: 300_000,
           // Under TCG (QEMU 7.2) about one cold boot in forty hangs with one CPU waiting for the other.
           retry: 1,
-          hookTimeout: 240_000,
+          hookTimeout: 600_000,
         },
       },
     ],

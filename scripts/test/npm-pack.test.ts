@@ -39,7 +39,7 @@ beforeAll(() => {
   mkdirSync(join(work, 'user'))
   writeFileSync(join(work, 'user/package.json'), '{"name":"user","private":true,"type":"module"}')
   run('npm', ['install', '--offline', '--no-audit', '--no-fund', join(work, archive)], join(work, 'user'))
-}, 120_000)
+}, 240_000)
 
 afterAll(() => rmSync(work, { recursive: true, force: true }))
 
@@ -61,7 +61,7 @@ describe('the packed @pkg/sys', () => {
     )
   })
 
-  it('has declarations that a strict program checks against', { timeout: 60_000 }, () => {
+  it('has declarations that a strict program checks against', { timeout: 240_000 }, () => {
     const code = `
       import { isSysError } from '@pkg/sys/errno'
       import { statx } from '@pkg/sys/fs'

@@ -312,7 +312,7 @@ describe('examples in READMEs and docstrings', () => {
     expect(examples.length).toBeGreaterThan(0)
   })
 
-  it('checkExamples() finds what does not compile and what fails', { timeout: 60_000 }, async () => {
+  it('checkExamples() finds what does not compile and what fails', { timeout: 240_000 }, async () => {
     const text = [
       'first\n```ts\nconst x: number = ""\n```',
       '```ts\nthrow new Error("at run time")\n```',

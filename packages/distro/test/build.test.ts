@@ -200,7 +200,7 @@ describe('the image', () => {
     }
     built = await buildAppliance(project('contents', config, files), { cache })
     image = await contents(built)
-  }, 60_000)
+  })
 
   const modes = (paths: readonly string[]): string[] =>
     paths.map((path) => {

@@ -14,7 +14,7 @@ import { checkedImage, expectedListing, extracted, listing, noise, text, treeOf 
 import { collect, runOk, temporaryFolder } from './run.ts'
 
 // Some tests start many programs; other tests may have all processors.
-const slow = { timeout: 60_000 }
+const slow = { timeout: 240_000 }
 
 /** The value that the host's kernel keeps of `security.capability` after setcap. */
 function setcap(capabilities: string): string {

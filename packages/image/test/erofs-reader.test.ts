@@ -14,7 +14,7 @@ import { complaints, expectedListing, listing, noise, sample, text, treeOf } fro
 import { collect, runOk, temporaryFolder } from './run.ts'
 
 // Some tests start many programs; other tests may have all processors.
-const slow = { timeout: 60_000 }
+const slow = { timeout: 240_000 }
 
 /** A tree's nodes with their contents, to be compared; whichever name of a file comes first is its own. */
 async function nodesOf(tree: FileTree): Promise<unknown[]> {
@@ -202,7 +202,7 @@ describe('readErofs()', () => {
 
   test(
     'reads a file of more than 4 GiB out of an image that was streamed',
-    { timeout: 120_000 },
+    { timeout: 240_000 },
     async () => {
       const chunk = new Uint8Array(4 * 1024 * 1024)
       const chunks = 1024

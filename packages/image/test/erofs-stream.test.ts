@@ -9,7 +9,7 @@ import { checkedImage, extracted, noise, sample, sha256, text, treeOf } from './
 import { collect, runOk, temporaryFolder } from './run.ts'
 
 // Some tests start many programs; other tests may have all processors.
-const slow = { timeout: 60_000 }
+const slow = { timeout: 240_000 }
 
 describe('the uuid', () => {
   test('is the SHA-256 of the image without uuid and checksum', slow, async () => {

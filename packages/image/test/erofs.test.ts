@@ -11,7 +11,7 @@ import { sample, sha256, text, treeOf } from './erofs-images.ts'
 import { collect, runOk, temporaryFolder } from './run.ts'
 
 // Some tests start many programs; other tests may have all processors.
-const slow = { timeout: 60_000 }
+const slow = { timeout: 240_000 }
 
 /** What dump.erofs says of one path, `Key: value` by key. */
 function dump(image: string, path: string): string {
@@ -147,7 +147,7 @@ describe('writeErofs()', () => {
     }
   })
 
-  test('keeps any tree', { timeout: 120_000 }, async () => {
+  test('keeps any tree', { timeout: 240_000 }, async () => {
     await fc.assert(
       fc.asyncProperty(anyTree, async (tree) => {
         expect(listing(await extracted(tree))).toEqual(expectedListing(tree))

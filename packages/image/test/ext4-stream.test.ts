@@ -12,7 +12,7 @@ import { checkedImage, debugfs, extracted, GiB, MiB, uuid } from './ext4-images.
 import { collect, runOk, temporaryFolder } from './run.ts'
 
 // Some tests start many programs; other tests may have all processors.
-const slow = { timeout: 60_000 }
+const slow = { timeout: 240_000 }
 
 const small = { sizeBytes: 16 * MiB, uuid }
 
@@ -122,7 +122,7 @@ describe('prepareExt4()', () => {
 })
 
 describe('files', () => {
-  test('of 5 GiB are streamed into many extents', { timeout: 120_000 }, async () => {
+  test('of 5 GiB are streamed into many extents', { timeout: 240_000 }, async () => {
     const chunk = new Uint8Array(MiB)
     const content: FileSource = {
       sizeBytes: 5 * GiB + 5,

@@ -10,7 +10,7 @@ import { checkedImage, debugfs, MiB, uuid } from './ext4-images.ts'
 import { temporaryFolder } from './run.ts'
 
 // Some tests start many programs; other tests may have all processors.
-const slow = { timeout: 60_000 }
+const slow = { timeout: 240_000 }
 
 const sizeBytes = 16 * MiB
 
@@ -50,7 +50,7 @@ test(
   },
 )
 
-test('prepareExt4() keeps any extended attributes', { timeout: 120_000 }, async () => {
+test('prepareExt4() keeps any extended attributes', { timeout: 240_000 }, async () => {
   const anyName = fc
     .tuple(fc.constantFrom('user.', 'trusted.', 'security.'), fc.stringMatching(/^[\w.é-]{1,40}$/))
     .map(([prefix, rest]) => prefix + rest)

@@ -13,7 +13,7 @@ import type { TestOptions } from './ext4-images.ts'
 import { collect, runOk, temporaryFolder } from './run.ts'
 
 // Some tests start many programs; other tests may have all processors.
-const slow = { timeout: 60_000 }
+const slow = { timeout: 240_000 }
 
 /** Expects debugfs to extract the tree as it is: all but fifos and devices, which it leaves out. */
 async function expectKept(tree: FileTree, options: TestOptions): Promise<void> {

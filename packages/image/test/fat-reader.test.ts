@@ -10,7 +10,7 @@ import type { RandomAccess } from '../src/random-access.ts'
 import { noise, text, treeOf } from './erofs-images.ts'
 import { collect, runOk, temporaryFolder } from './run.ts'
 
-const slow = { timeout: 60_000 }
+const slow = { timeout: 240_000 }
 const env = { LC_ALL: 'C.UTF-8' }
 const decode = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 
@@ -291,7 +291,7 @@ describe('readFat() of damaged file systems', () => {
     await expect((await readFat(lying)).read('/file')).rejects.toThrow('/file: cut off at byte 40000')
   })
 
-  test('gives everything or an error, whatever is damaged, and ends', { timeout: 120_000 }, async () => {
+  test('gives everything or an error, whatever is damaged, and ends', { timeout: 240_000 }, async () => {
     const { bytes } = await damageable()
     // Boot sector, tables and directories, and a little of the data: where damage leads astray.
     const anyDamage = fc.array(fc.tuple(fc.nat(40_000), fc.nat(255)), { minLength: 1, maxLength: 40 })
@@ -307,7 +307,7 @@ describe('readFat() of damaged file systems', () => {
     await fc.assert(property, { numRuns: 2000 })
   })
 
-  test('gives everything or an error where a directory is noise', { timeout: 120_000 }, async () => {
+  test('gives everything or an error where a directory is noise', { timeout: 240_000 }, async () => {
     const { bytes, offsetOf } = await damageable()
     const start = await offsetOf('/dir/sub')
     const property = fc.asyncProperty(fc.uint8Array({ minLength: 512, maxLength: 512 }), async (garbage) => {

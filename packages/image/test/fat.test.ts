@@ -14,7 +14,7 @@ import { checkedImage, complaints, extract, lines, mdir, writeImage } from './fa
 import { collect, runOk } from './run.ts'
 
 // Some tests start many programs; other tests may have all processors.
-const slow = { timeout: 60_000 }
+const slow = { timeout: 240_000 }
 const mebibyte = 1024 * 1024
 
 /** A boot partition, and what is odd. */
@@ -176,7 +176,7 @@ describe('writeFat()', () => {
     expect(runOk(['mtype', '-i', path, `::/${short}`])).toBe('1000')
   })
 
-  test('writes deep directories, and as many names as a directory holds', { timeout: 120_000 }, async () => {
+  test('writes deep directories, and as many names as a directory holds', { timeout: 240_000 }, async () => {
     const deep = new FileTree().add({ path: '/d'.repeat(300), type: 'file', content: text('deep') })
     const { path: deepPath } = await checkedImage(deep, { type: 'fat16' })
     expect(await readLines(deepPath)).toEqual(lines(deep))
@@ -227,7 +227,7 @@ describe('writeFat()', () => {
     expect(sha256(bytes)).toBe('94df84b981fd7663f6da0a64a4083cbb8b230af281d847cfe9b97eb6d94f0c7f')
   })
 
-  test('is found right and read back whatever the tree', { timeout: 180_000 }, async () => {
+  test('is found right and read back whatever the tree', { timeout: 240_000 }, async () => {
     const property = fc.asyncProperty(
       anyFatTree,
       fc.constantFrom(...kinds.slice(0, 4)),
@@ -247,7 +247,7 @@ describe('writeFat()', () => {
 describe('writeFat() of streams', () => {
   test(
     'has a file of 4 GiB less a byte in a few MB of memory, and tells how far it is',
-    { timeout: 120_000 },
+    { timeout: 240_000 },
     async () => {
       const chunk = noise(4 * mebibyte)
       const source: FileSource = {

@@ -10,7 +10,7 @@ import { bytesAccess } from '../src/random-access.ts'
 import { applianceOptions, bytesOf, fileOf, mebibyte, smallOptions } from './gpt-disks.ts'
 import { run, runOk, temporaryFolder } from './run.ts'
 
-const slow = { timeout: 60_000 }
+const slow = { timeout: 240_000 }
 
 interface SfdiskTable {
   readonly id: string

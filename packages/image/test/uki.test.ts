@@ -12,7 +12,7 @@ import { collect, runOk } from './run.ts'
 import { stub } from './stubs.ts'
 
 // Some tests start many programs; other tests may have all processors.
-const slow = { timeout: 60_000 }
+const slow = { timeout: 240_000 }
 const text = (content: string): Uint8Array => new TextEncoder().encode(content)
 
 /** Bytes that are not all alike. */
@@ -27,7 +27,7 @@ beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'solo-uki-'))
   stubs['x86-64'] = await stub('x86-64')
   stubs.aarch64 = await stub('aarch64')
-}, 120_000)
+}, 240_000)
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 const machines: Machine[] = ['x86-64', 'aarch64']

@@ -17,7 +17,7 @@ import type { VerityTree } from '../src/verity.ts'
 import { collect, run, runOk } from './run.ts'
 
 // Each size starts two programs; other tests may have all processors.
-const slow = { timeout: 120_000 }
+const slow = { timeout: 240_000 }
 const uuid = '01234567-89ab-cdef-0123-456789abcdef'
 const salt = Uint8Array.from({ length: 32 }, (_, index) => index * 7)
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')

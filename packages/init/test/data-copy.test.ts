@@ -75,7 +75,7 @@ stat -c %a copy`
   expect(original).toContain('user:1234:rwx')
   expect(copy).toBe(original)
   expect(rest).toBe('1\n700\n')
-}, 30_000)
+})
 
 test('copyFolders() says what does not fit, and the rest stays to be removed', () => {
   const output = onExt4(
@@ -92,7 +92,7 @@ mount -t tmpfs none small/mounted; "${process.execPath}" "${program}" copy copy 
     '0/mounted: expected a folder of the same file system as its snapshot, found a mount point',
     '',
   ])
-}, 30_000)
+})
 
 test('measure() counts what copies take: holes and second names take nothing', () => {
   const output = onExt4(files, 'measure data other', 'du -s --block-size=1 data other | cut -f 1')
@@ -100,7 +100,7 @@ test('measure() counts what copies take: holes and second names take nothing', (
   expect(measured).toBeGreaterThan(0)
   // du counts the folders' own blocks and those of long attributes a little differently.
   expect(Math.abs((measured ?? 0) - used.reduce((sum, each) => sum + each, 0))).toBeLessThan(64 * 1024)
-}, 30_000)
+})
 
 test('rename() replaces an empty folder and refuses a full one', () => {
   const output = onExt4(
@@ -109,4 +109,4 @@ test('rename() replaces an empty folder and refuses a full one', () => {
     `"${process.execPath}" "${program}" rename b c; find . -name file | sort`,
   )
   expect(output.split('\n')).toEqual([expect.stringMatching(/ENOTEMPTY/), './b/file', './c/file', ''])
-}, 30_000)
+})

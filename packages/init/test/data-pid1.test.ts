@@ -82,7 +82,7 @@ test('PID 1 migrates data as their user, and puts them back for the release befo
     await end(back)
     expect(back.lines.some((line) => /unreadable/.test(line))).toBe(false)
   }
-}, 60_000)
+})
 
 test.each([
   ['exit 3', 10_000, 'has failed: exited with status 3'],
@@ -139,7 +139,7 @@ test('PID 1 migrates without a snapshot what the release before can read', async
   await using back = machine.boot(1)
   await back.waitFor(/web: book: 1 line of 1 line of 1 $/)
   await end(back)
-}, 60_000)
+})
 
 test('PID 1 does not start a service on data that it cannot read, and says so to who asks for it', async () => {
   using machine = new Machine()
@@ -156,4 +156,4 @@ test('PID 1 does not start a service on data that it cannot read, and says so to
     error: expect.stringContaining('web must not be started: its data are of version 2'),
   })
   await end(first)
-}, 60_000)
+})

@@ -15,7 +15,7 @@ beforeAll(() => {
   // Fails when something was left in it, which would mean that the namespace leaked.
   rmdirSync(folder)
   results = JSON.parse(output) as Record<string, unknown>
-}, 30_000)
+})
 
 test.each([
   [

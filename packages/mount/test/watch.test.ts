@@ -12,4 +12,4 @@ test('watchMounts() tells of each change within a second or so while the reactor
   const output = execFileSync('unshare', ['-rm', process.execPath, program, folder], { encoding: 'utf8' })
   rmdirSync(folder)
   expect(output).toBe('8 of 8')
-}, 60_000)
+})

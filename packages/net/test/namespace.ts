@@ -92,7 +92,7 @@ function side(pid: number, children: ChildProcess[]): Side {
       return execFileSync(file, args, {
         encoding: 'utf8',
         stdio: ['ignore', 'pipe', 'pipe'],
-        timeout: 20_000,
+        timeout: 120_000,
       })
     },
     start(...command) {

@@ -10,7 +10,7 @@ beforeAll(async () => {
   network = await createNetwork()
   const program = fileURLToPath(new URL('./programs/rtnetlink.ts', import.meta.url))
   results = JSON.parse(network.client.run(process.execPath, program)) as Record<string, unknown>
-}, 30_000)
+})
 
 afterAll(() => network[Symbol.asyncDispose]())
 

@@ -11,7 +11,7 @@ export interface ScriptOptions {
 }
 
 /** Machines that are emulated want more. */
-const limitMs = Number(process.env['SOLO_SCRIPT_LIMIT_MS'] ?? 60_000)
+const limitMs = Number(process.env['SOLO_SCRIPT_LIMIT_MS'] ?? 120_000)
 
 const packageFolder = join(import.meta.dirname, '..')
 

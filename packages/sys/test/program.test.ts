@@ -165,7 +165,7 @@ describe.each(['x64', 'arm64'] as const)('a standalone Program on %s', (architec
     const emulator = architecture === process.arch ? '' : 'qemu-aarch64-static '
     const asNobody = process.getuid?.() === 0 ? ['setpriv', '--reuid=65534', '--clear-groups'] : ['env']
     const [command, ...parameters] = [...asNobody, 'sh', '-c', `exec ${emulator}${path}`]
-    const result = spawnSync(command, parameters, { encoding: 'utf8', timeout: 20_000 })
+    const result = spawnSync(command, parameters, { encoding: 'utf8', timeout: 120_000 })
     expect(result).toMatchObject({ status: 1, stderr: 'solo stub: cannot mount /proc\n', stdout: '' })
   })
 })

@@ -38,5 +38,5 @@ export function runProgram(
   const path = writeExecutable(folder, program, architecture)
   const emulator = architecture === 'arm64' ? 'qemu-aarch64-static' : 'qemu-x86_64-static'
   const [command, ...parameters] = architecture === process.arch ? [path] : [emulator, path]
-  return spawnSync(command, parameters, { encoding, timeout: 20_000, env: {} })
+  return spawnSync(command, parameters, { encoding, timeout: 120_000, env: {} })
 }

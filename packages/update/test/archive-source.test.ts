@@ -21,7 +21,7 @@ beforeAll(async () => {
   })
   const signatures = [new Signer().sign('solo-release', manifest)]
   await publishRelease(layout, { manifest, signatures, trust: [] }, ['2.0'])
-}, 120_000)
+}, 240_000)
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 function run(...command: string[]): void {

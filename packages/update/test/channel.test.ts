@@ -13,7 +13,7 @@ let release: WrittenRelease
 
 beforeAll(async () => {
   release = await writtenRelease(await smallContent(await efiStub(), 'one'))
-}, 120_000)
+}, 240_000)
 
 type Json = Record<string, unknown>
 

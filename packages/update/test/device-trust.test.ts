@@ -19,7 +19,7 @@ let paths: DevicePaths
 
 beforeAll(async () => {
   release = await writtenRelease(await smallContent(await efiStub(), 'one'))
-}, 120_000)
+}, 240_000)
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'solo-device-'))

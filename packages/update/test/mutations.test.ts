@@ -26,7 +26,7 @@ let refused = 0
 
 beforeAll(async () => {
   written = await writtenRelease(await smallContent(await efiStub(), 'one'))
-}, 120_000)
+}, 240_000)
 afterAll(() => {
   console.log(`${refused} releases that were changed without a key, all refused`)
   expect(refused).toBeGreaterThan(1000)

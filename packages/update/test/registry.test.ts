@@ -29,7 +29,7 @@ beforeAll(async () => {
   folder = await layoutFolder(release, new Signer(), ['3.0'])
   daemon = await startRegistry(place)
   registry = `http://127.0.0.1:${daemon.port}`
-}, 60_000)
+})
 
 afterAll(() => {
   daemon[Symbol.dispose]()

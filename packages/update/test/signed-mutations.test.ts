@@ -27,7 +27,7 @@ beforeAll(async () => {
   const stub = await efiStub()
   good = await writtenRelease(await smallContent(stub, 'one'))
   other = await writtenRelease(await smallContent(stub, 'two', { version: '3.0', counter: 3 }))
-}, 120_000)
+}, 240_000)
 afterAll(() => {
   console.log(`${refused} releases that were signed and wrong in meaning, all refused`)
   expect(refused).toBeGreaterThan(300)

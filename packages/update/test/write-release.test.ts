@@ -34,7 +34,7 @@ beforeAll(async () => {
   unsigned = await writeReleaseBlobs(folder, await smallContent(stub, 'one'), { level: 1 })
   const signatures = [signer.sign('solo-release', unsigned.manifest)]
   await publishRelease(folder, { manifest: unsigned.manifest, signatures, trust: [] }, ['2.0', 'stable'])
-}, 120_000)
+}, 240_000)
 afterAll(() => rmSync(folder, { recursive: true, force: true }))
 
 /** The blobs of the layout, whose names must be their digests. */

@@ -78,7 +78,7 @@ describe.each([
     expect(text.trim()).toBe(engine === 'node' ? 'undefined' : 'object')
   })
 
-  test('guestPool() runs test files in guests, and gives failures their places', { timeout: 120_000 }, () => {
+  test('guestPool() runs test files in guests, and gives failures their places', { timeout: 240_000 }, () => {
     const json = join(folder, 'report.json')
     // vitest's own reporter for terminals asks for a newer Node than ours.
     const args = ['node_modules/vitest/vitest.mjs', 'run', '--reporter=json', `--outputFile=${json}`]
@@ -103,7 +103,7 @@ describe.each([
     expect(messageOf('here throws elsewhere')).toContain(`${folder}/add.ts:8:11`)
   })
 
-  test('the command carries input, output and statuses', { timeout: 120_000 }, () => {
+  test('the command carries input, output and statuses', { timeout: 240_000 }, () => {
     const vm = (...args: string[]): ReturnType<typeof spawnSync> =>
       spawnSync(engine, ['node_modules/@pkg/vm/dist/main.js', '--backend', 'namespace', '--', ...args], {
         cwd: folder,

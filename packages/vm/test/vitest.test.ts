@@ -3,7 +3,7 @@ import { describe, test } from 'vitest'
 import { descendants, Fixture, isAlive, statuses } from './vitest/run-vitest.ts'
 
 /** Seconds for a vitest of its own on a busy machine. */
-const TIMEOUT = { timeout: 60_000 }
+const TIMEOUT = { timeout: 240_000 }
 
 describe.concurrent('guestPool()', () => {
   test(

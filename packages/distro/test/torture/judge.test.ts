@@ -17,7 +17,7 @@ const folder = testFolder()
 beforeAll(async () => {
   one = await smallRelease(1)
   two = await smallRelease(2)
-}, 120_000)
+}, 240_000)
 afterAll(() => folder[Symbol.dispose]())
 
 function view(bytes: Uint8Array): DiskView {

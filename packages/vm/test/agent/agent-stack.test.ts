@@ -15,7 +15,7 @@ interface Output {
 function run(args: readonly string[]): Promise<Output> {
   return new Promise((resolve) => {
     const env = { ...process.env, NO_COLOR: '1', VITEST: undefined, VITEST_WORKER_ID: undefined }
-    const options = { cwd: root, env: env as unknown as NodeJS.ProcessEnv, timeout: 60_000 }
+    const options = { cwd: root, env: env as unknown as NodeJS.ProcessEnv, timeout: 120_000 }
     execFile(process.execPath, [...args], options, (error, stdout, stderr) =>
       resolve({ status: error?.code ?? 0, text: stdout + stderr }),
     )
@@ -27,7 +27,7 @@ async function lineOf(text: string): Promise<number> {
   return lines.findIndex((line) => line.includes(text)) + 1
 }
 
-test('vitest shows the line of a function that broke in the guest', { timeout: 60_000 }, async () => {
+test('vitest shows the line of a function that broke in the guest', { timeout: 240_000 }, async () => {
   const config = join(root, 'packages/vm/test/agent/fixtures', `vitest-${process.pid}.config.ts`)
   try {
     const text = `

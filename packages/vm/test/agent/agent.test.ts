@@ -66,7 +66,7 @@ test('kill() sends the signal that is named', async () => {
   await child.kill('SIGINT')
 })
 
-test('streams carry 100 MB both ways while another one is not read', { timeout: 60_000 }, async () => {
+test('streams carry 100 MB both ways while another one is not read', { timeout: 240_000 }, async () => {
   const stalled = await client.spawn('cat', ['/dev/zero'])
   const cat = await client.spawn('cat')
   const chunk = new Uint8Array(1 << 20).fill(0xa5)
