@@ -246,7 +246,7 @@ describe('futexes', () => {
       using child = sleeper(code, file)
       const word = { mapping, offset: 0 }
       let woken = 0
-      for (let round = 0; round < 500 && woken === 0; round++) {
+      for (let round = 0; round < 5000 && woken === 0; round++) {
         await Bun.sleep(10)
         woken = waker === 'futex_wake()' ? futex.futex_wake(word, 1) : futex.futex_wake_all(word)
       }
@@ -263,7 +263,7 @@ describe('futexes', () => {
     const [first, second, third] = [0, 4, 8].map((offset) => ({ mapping, offset, value: 0 }))
     if (first === undefined || second === undefined || third === undefined) throw new TypeError('no words')
     let moved = 0
-    for (let round = 0; round < 500 && moved === 0; round++) {
+    for (let round = 0; round < 5000 && moved === 0; round++) {
       await Bun.sleep(10)
       moved = futex.futex_requeue(first, second, { wake: 0, move: 1 })
     }

@@ -31,7 +31,8 @@ let told = 0
 for (let change = 0; change < CHANGES; change++) {
   const isMount = change % 2 === 0
   await once(isMount ? spawn('mount', ['-t', 'tmpfs', 'x', target]) : spawn('umount', [target]), 'exit')
-  await sleep(1_300)
+  // Before the next change, or it would be told of both at once.
+  for (let tries = 0; tries < 200 && isMounted !== isMount; tries++) await sleep(100)
   if (isMounted === isMount) told++
 }
 process.stdout.write(`${told} of ${CHANGES}`)
