@@ -42,24 +42,23 @@ export interface MountBootOptions {
   readonly access?: 'read' | 'write'
 }
 
+/** PID 1 has it mounted for a moment now and then, and the kernel knows no second mount that is written to otherwise. */
+const busyMs = 10_000
+const againMs = 50
+
 /**
- * Mounts the boot partition for as long as it is needed.
+ * Mounts the boot partition for as long as it is needed; waits a moment while PID 1 has it.
  *
- * Blocks: yes. Needs: CAP_SYS_ADMIN.
+ * Blocks: while it is mounted. Needs: CAP_SYS_ADMIN.
  *
  * @throws SysError what mounting meets
  */
-export function mountBootPartition(options: MountBootOptions): BootPartition & Disposable {
+export async function mountBootPartition(options: MountBootOptions): Promise<BootPartition & Disposable> {
   const { device, mountPoint, access = 'write' } = options
   makeFolder(mountPoint, 0o700)
   // One of our own that was killed may have left it.
   while (isMountPoint(readMountinfo(), mountPoint)) unmount({ target: mountPoint })
-  mount({
-    source: device,
-    target: mountPoint,
-    type: 'vfat',
-    options: access === 'read' ? `ro,${mountOptions}` : mountOptions,
-  })
+  await mountInTime(device, mountPoint, access === 'read' ? `ro,${mountOptions}` : mountOptions)
   try {
     let path = mountPoint
     for (const name of entriesFolder) {
@@ -70,6 +69,18 @@ export function mountBootPartition(options: MountBootOptions): BootPartition & D
   } catch (error) {
     unmount({ target: mountPoint })
     throw error
+  }
+}
+
+async function mountInTime(device: string, target: string, vfatOptions: string): Promise<void> {
+  const untilMs = performance.now() + busyMs
+  for (;;) {
+    try {
+      return mount({ source: device, target, type: 'vfat', options: vfatOptions })
+    } catch (error) {
+      if (!isSysError(error, 'EBUSY') || performance.now() >= untilMs) throw error
+    }
+    await new Promise((resolve) => setTimeout(resolve, againMs))
   }
 }
 

@@ -4,12 +4,12 @@
  * release. For those who make, keep or fetch releases; a device checks block by block what it writes.
  */
 import { createHash, type Hash } from 'node:crypto'
-import { zstdDecompressSync } from 'node:zlib'
 import type { RandomAccess } from '@pkg/image/random-access'
 import { readUki, readUkiText, UkiError } from '@pkg/image/uki'
 import { VerityHasher } from '@pkg/image/verity'
 import { UpdateRefused } from './refused.ts'
 import { type BlobReference, type CompressedBlob, frameBytes, type Release } from './release.ts'
+import { unpackFrame } from './release/frame.ts'
 import { UkiHasher } from './release/uki-tree.ts'
 import { type BlobSource, SourceError } from './source.ts'
 import type { Finding } from './verify.ts'
@@ -188,7 +188,7 @@ async function* framesOf(
 function unpack(what: string, frame: Uint8Array, expectedBytes: number): Uint8Array {
   let unpacked: Uint8Array
   try {
-    unpacked = zstdDecompressSync(frame, { maxOutputLength: frameBytes })
+    unpacked = unpackFrame(frame, frameBytes)
   } catch (cause) {
     throw new UpdateRefused('format', `${what} has a frame that is no Zstandard of ${expectedBytes} bytes`, {
       cause,

@@ -17,7 +17,7 @@
  * | `minimum-counter` | is too new a step for what runs now |
  * | `same-release` | is the one that runs |
  * | `digest`, `size` | has a blob of other bytes, or of another length, than was signed |
- * | `unblessed` | comes while the running slot is not blessed yet |
+ * | `unblessed` | comes during a trial, or in the last try of a slot that has become unwell |
  * | `space` | does not fit |
  * | `busy` | comes while another is being installed |
  * | `stick` | is on no medium that is plugged in |

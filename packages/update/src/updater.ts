@@ -41,8 +41,10 @@ export async function runUpdater(args: readonly string[]): Promise<void> {
   const paths = { bootState: values['boot-state'], release, trust, keptTrust: values['kept-trust'] }
   await mkdir(dirname(socket), { recursive: true })
   const { 'mount-point': mountPoint, 'boot-folder': bootFolder } = values
-  const openBoot = (device: string, access: 'read' | 'write'): BootPartition & Disposable =>
-    bootFolder === undefined ? mountBootPartition({ device, mountPoint, access }) : openBootFolder(bootFolder)
+  const openBoot = async (device: string, access: 'read' | 'write'): Promise<BootPartition & Disposable> =>
+    bootFolder === undefined
+      ? await mountBootPartition({ device, mountPoint, access })
+      : openBootFolder(bootFolder)
   const stick = { sysBlock: '/sys/block', mountPoint: values['stick-mount-point'] }
   const installer = new Installer({ paths, stick, openBoot })
   const { promise: stopped, resolve: stop } = Promise.withResolvers<void>()

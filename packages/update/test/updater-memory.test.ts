@@ -33,6 +33,7 @@ async function measure(device: UpdaterMachine): Promise<{ fetchedBytes: number; 
     socket: device.socket,
   })
   const riseBytes = device.memory('VmHWM') - idleBytes
+  console.log(`${fetchedBytes} bytes fetched, ${riseBytes} bytes over idle`)
   expect(Buffer.compare(readFileSync(device.rootB).subarray(0, two.root.length), two.root)).toBe(0)
   return { fetchedBytes, riseBytes }
 }

@@ -1,5 +1,6 @@
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
 import { createConnection } from 'node:net'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { type BlobSource, SourceError } from '../src/source.ts'
 import { installByUpdater, slotStates, UpdateFailed, verifyByUpdater } from '../src/updater-client.ts'
@@ -173,6 +174,29 @@ describe('updater', () => {
     expect(source.asked).toEqual([])
     expect(readFileSync(device.rootB).every((byte) => byte === 0)).toBe(true)
     expect(readdirSync(device.bootFolder)).toEqual(['soloa+3-0.efi'])
+  })
+
+  test('takes a release while one runs that was blessed once and is unwell now, unless the other slot comes next', async () => {
+    await using device = await machine()
+    const { socket } = device
+    const source = new MemorySource(two.blobs)
+    const documents = device.documents(two)
+    const verified = { counter: 2 }
+    const unwell = { trial: false, blessed: false }
+    device.boot({ ...unwell, entry: 'soloa+2-1.efi' })
+    await expect(verifyByUpdater(documents, { socket })).resolves.toMatchObject(verified)
+    // Its last try, and the other slot has some: that is what the machine goes back to.
+    device.boot({ ...unwell, entry: 'soloa+0-3.efi' })
+    writeFileSync(join(device.bootFolder, 'solob+2-1.efi'), '')
+    const refused = { name: 'UpdateRefused', check: 'unblessed' }
+    await expect(verifyByUpdater(documents, { socket })).rejects.toMatchObject(refused)
+    await expect(installByUpdater({ documents, source, socket })).rejects.toMatchObject(refused)
+    expect(source.asked).toEqual([])
+    // Its last try, and the other slot has none: there is nothing to go back to, and the release may be the cure.
+    renameSync(join(device.bootFolder, 'solob+2-1.efi'), join(device.bootFolder, 'solob+0-3.efi'))
+    await expect(verifyByUpdater(documents, { socket })).resolves.toMatchObject(verified)
+    await installByUpdater({ documents, source, socket })
+    expectInstalled(device, two)
   })
 
   test('takes a release while one runs that has passed its trial', async () => {

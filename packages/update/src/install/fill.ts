@@ -1,8 +1,8 @@
 // Brings an image's blocks to their place: what is there stays, what a donor has is copied, the rest is fetched. A
 // block is hashed before it is written, so whatever stops this, the next time finds what is right by hashing again.
-import { zstdDecompressSync } from 'node:zlib'
 import { UpdateRefused } from '../refused.ts'
 import { frameBytes } from '../release.ts'
+import { unpackFrame } from '../release/frame.ts'
 import type { SlotTarget } from '../slot.ts'
 import type { Donors } from './donors.ts'
 import { type Fetcher, forEachOf } from './fetcher.ts'
@@ -17,7 +17,7 @@ const chunkBlocks = 64
 /** What comparing a block leaves behind: views, and promises. */
 const garbagePerBlock = 2048
 
-/** Requests under way. A frame takes up to twice its unpacked size of memory, a range 256 KiB. */
+/** Requests under way. A frame takes its packed and its unpacked size of memory, a range 256 KiB. */
 const rangesAtOnce = 4
 const framesAtOnce = 1
 
@@ -174,7 +174,7 @@ async function fetchFrame({ image, tree, target, fetcher }: Filling, job: FrameJ
 /** Unpacks a frame, into no more memory than it may take. */
 function unpack(image: SealedImage, packed: Uint8Array, index: number): Uint8Array {
   try {
-    return zstdDecompressSync(packed, { maxOutputLength: frameBytes })
+    return unpackFrame(packed, frameBytes)
   } catch (cause) {
     throw new UpdateRefused(
       'digest',

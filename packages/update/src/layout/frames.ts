@@ -1,9 +1,9 @@
-// The compressed form of a blob: frames of Zstandard, each of four mebibytes.
+// The compressed form of a blob: frames of Zstandard, each of six mebibytes.
 import { createReadStream } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { frameBytes } from '../release.ts'
 
-/** Each frame in work holds up to eight mebibytes. */
+/** Each frame in work holds up to twelve mebibytes. */
 const concurrency = Math.min(availableParallelism(), 16)
 
 /**

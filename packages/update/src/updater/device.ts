@@ -8,6 +8,7 @@ import {
   RELEASE_FILE,
   type ReleaseIdentity,
 } from '@pkg/init/boot-state'
+import { parseEntryName } from '@pkg/init/disk-marks'
 import { z } from 'zod'
 import { UpdateRefused } from '../refused.ts'
 import { type Release, readDocuments, type ReleaseDocuments } from '../release.ts'
@@ -38,7 +39,7 @@ const slotNames = ['solo-a', 'solo-b'] as const
 type SlotName = (typeof slotNames)[number]
 
 /** What of the boot an installation depends on, as PID 1 tells it. */
-export type Boot = Pick<BootState, 'entry' | 'blessed' | 'counterFloor' | 'disk'> & {
+export type Boot = Pick<BootState, 'entry' | 'trial' | 'blessed' | 'counterFloor' | 'disk'> & {
   readonly slot: SlotName | null
   readonly partitions: Omit<BootState['partitions'], 'data'>
 }
@@ -48,6 +49,7 @@ const path = z.string().min(1).nullable()
 const bootSchema: z.ZodType<Boot> = z.object({
   slot: z.enum(slotNames).nullable(),
   entry: z.string().nullable(),
+  trial: z.boolean(),
   blessed: z.boolean(),
   disk: path,
   partitions: z.object({ esp: path, 'root-a': path, 'root-b': path }),
@@ -97,16 +99,36 @@ export function slotsOf({ slot, partitions }: Boot): Slots {
 }
 
 /**
- * Refuses while it is not known whether what runs is good: the free slot is what it would fall back to.
+ * Refuses during a trial: the free slot is what the machine would go back to. A slot that was blessed once and is unwell
+ * now may be updated, which is its cure: see {@link isLastTry}.
  *
  * @throws UpdateRefused `unblessed`
  */
-export function checkBlessed({ blessed }: Boot): void {
+export function checkTrial({ blessed, trial }: Boot): void {
   // A boot that began as a trial stays one in what PID 1 tells, also when it has passed.
-  if (blessed) return
+  if (blessed || !trial) return
   throw new UpdateRefused(
     'unblessed',
     'the running release is not blessed yet: the other slot is what the machine would go back to. Try again when it is blessed',
+  )
+}
+
+/** Whether the next start takes the other slot, where that has tries: this one has become unwell, and has none left. */
+export function isLastTry({ blessed, entry }: Boot): boolean {
+  return !blessed && entry !== null && parseEntryName(entry)?.left === 0
+}
+
+/**
+ * Refuses in the last try of a slot when the other one has tries: that is what the machine goes back to.
+ *
+ * @param freeEntries - file names of the free slot's boot entries
+ * @throws UpdateRefused `unblessed`
+ */
+export function checkLastTry(boot: Boot, freeEntries: readonly string[]): void {
+  if (!isLastTry(boot) || freeEntries.every((name) => parseEntryName(name)?.left === 0)) return
+  throw new UpdateRefused(
+    'unblessed',
+    'the running release is not well, and this was its last try: the next start takes the other slot. Restart, and update that one',
   )
 }
 

@@ -7,7 +7,18 @@ import { UpdateRefused } from '../refused.ts'
 import type { BootPartition } from '../slot.ts'
 import type { BlobSource } from '../source.ts'
 import type { InstalledMessage, InstallProgress, SlotState } from '../updater-protocol.ts'
-import { checkBlessed, checkRelease, type DevicePaths, readBoot, readIdentity, slotsOf } from './device.ts'
+import { readBootFiles } from '../install/boot-files.ts'
+import {
+  type Boot,
+  checkLastTry,
+  checkRelease,
+  checkTrial,
+  type DevicePaths,
+  isLastTry,
+  readBoot,
+  readIdentity,
+  slotsOf,
+} from './device.ts'
 import { type StickPlaces, withLayoutOnStick } from './stick.ts'
 import { freeState, installingState, runningState } from './slot-states.ts'
 
@@ -17,7 +28,7 @@ export interface InstallerOptions {
   /** Where media are looked for. */
   readonly stick: StickPlaces
   /** Opens the folder of boot entries of a boot partition, for as long as it is needed. */
-  readonly openBoot: (device: string, access: 'read' | 'write') => BootPartition & Disposable
+  readonly openBoot: (device: string, access: 'read' | 'write') => Promise<BootPartition & Disposable>
 }
 
 /** How an installation is watched and ended. */
@@ -31,6 +42,16 @@ export interface InstallRequest extends WatchOptions {
   /** The release's documents, as they came. */
   readonly documents: unknown
   readonly source: BlobSource
+}
+
+/** The free slot's boot entries decide only where the running slot has no try left. */
+async function checkFallback(state: Boot, boot: BootPartition, freeSlot: string): Promise<void> {
+  if (!isLastTry(state)) return
+  const { entries } = await readBootFiles(boot, freeSlot)
+  checkLastTry(
+    state,
+    entries.map(({ name }) => name),
+  )
 }
 
 /** Does what the clients ask for. */
@@ -51,9 +72,16 @@ export class Installer {
 
   /** Checks a release as {@link install} does. @throws UpdateRefused */
   async verify(documents: unknown): Promise<{ version: string; counter: number }> {
-    const { release, boot } = await checkRelease(documents, this.#options.paths)
-    checkBlessed(boot)
-    slotsOf(boot)
+    const { release, boot: bootState } = await checkRelease(documents, this.#options.paths)
+    checkTrial(bootState)
+    const { free, esp } = slotsOf(bootState)
+    // Not while another is being installed: it would have to wait for that, and is checked again afterwards.
+    if (isLastTry(bootState) && this.#installing === undefined) {
+      await this.#exclusively(async () => {
+        using boot = await this.#options.openBoot(esp, 'read')
+        await checkFallback(bootState, boot, free.slot)
+      })
+    }
     return { version: release.version, counter: release.counter }
   }
 
@@ -61,14 +89,15 @@ export class Installer {
   async install({ documents, source, onProgress, signal }: InstallRequest): Promise<InstalledMessage> {
     const { paths, openBoot } = this.#options
     const { release, boot: bootState } = await checkRelease(documents, paths)
-    checkBlessed(bootState)
+    checkTrial(bootState)
     const { running, free, esp } = slotsOf(bootState)
     if (this.#installing !== undefined) throw new UpdateRefused('busy', 'another release is being installed')
     this.#installing = installingState(free.slot, release)
     try {
       return await this.#exclusively(async () => {
+        using boot = await openBoot(esp, 'write')
+        await checkFallback(bootState, boot, free.slot)
         this.#freeState = undefined
-        using boot = openBoot(esp, 'write')
         using target = openPartition(free.root)
         using donor = openDonor(running.root)
         const { fetchedBytes } = await installRelease({
@@ -126,7 +155,7 @@ export class Installer {
     const runs = runningState(running.slot, bootState.entry, identity)
     if (this.#installing !== undefined) return { slots: [runs, this.#installing], installing: true }
     return await this.#exclusively(async () => {
-      using boot = openBoot(esp, 'read')
+      using boot = await openBoot(esp, 'read')
       using root = openDonor(free.root)
       this.#freeState ??= await freeState(free.slot, boot, root)
       return { slots: [runs, this.#freeState], installing: false }

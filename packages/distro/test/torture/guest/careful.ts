@@ -21,7 +21,7 @@ export async function installCarefully(step: CarefulStep): Promise<void> {
   const { name, layout, slot, target, donor, esp, breakAtBytes = Number.POSITIVE_INFINITY } = step
   const stop = new AbortController()
   const source = breaking(folderSource(layout), stop, breakAtBytes)
-  using boot = mountBootPartition({ device: esp, mountPoint: '/run/careful-esp' })
+  using boot = await mountBootPartition({ device: esp, mountPoint: '/run/careful-esp' })
   using root = openPartition(target)
   using other = openDonor(donor)
   let phase = ''
