@@ -53,6 +53,8 @@ export interface ServiceConfig {
   required?: boolean
   /** Capabilities that it may have, such as `CAP_NET_ADMIN`. Default: all for root, none for others. */
   capabilities?: string[]
+  /** What it may take of the machine, with all that it starts. Default: no limits. */
+  limits?: LimitsConfig
   /** The format of its data below /var: so that a release can change it, and a way back finds the old one. */
   data?: DataConfig
   /**
@@ -61,6 +63,14 @@ export interface ServiceConfig {
    * `SOLO_UPDATE_TO`. Has 10 seconds, and at most 20.
    */
   beforeUpdate?: HookConfig
+}
+
+/** Limits of a service, which the kernel holds by its control group. */
+export interface LimitsConfig {
+  /** Memory in MiB, with what is cached for it. A service that needs more is killed whole, and started again. */
+  memoryMaxMiB?: number
+  /** Processes and threads; no more are started. Bun has a dozen threads of its own. */
+  tasksMax?: number
 }
 
 /** What a service says of its data. One that says nothing is taken for version 1. */
@@ -173,10 +183,24 @@ export interface UpdatesConfig {
 
 /** The device's agent: its API over HTTPS, which the `solo` command speaks. */
 export interface AgentConfig {
-  /** SSH public keys (Ed25519) of those who may log in: lines of a .pub file, or paths of such files. */
-  keys: string[]
+  /**
+   * SSH public keys (Ed25519) of those who may log in: lines of a .pub file, or paths of such files. Whoever has one may
+   * do everything, unless it is given with a role.
+   */
+  keys: (string | AgentKeyConfig)[]
   /** TCP port. Default: 8443. */
   port?: number
+}
+
+/** A key that may log in, and what for. */
+export interface AgentKeyConfig {
+  /** The key, or the path of its .pub file. */
+  key: string
+  /**
+   * `observe` sees the status; `update` also brings releases, confirms one or goes back, and restarts; `admin` also resets
+   * the device, and powers it off.
+   */
+  role: 'observe' | 'update' | 'admin'
 }
 
 /** Where the kernel comes from; at most one of `flavour`, `package`, `deb` and `image`. */

@@ -95,7 +95,7 @@ describe('Challenges', () => {
 })
 
 describe('Sessions', () => {
-  const who = { key: 'SHA256:x', address: '10.0.0.1' }
+  const who = { key: 'SHA256:x', role: 'admin' as const, address: '10.0.0.1' }
 
   test('end when they are not used, after an hour, and when they are closed', () => {
     const time = clock()

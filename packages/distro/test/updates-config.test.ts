@@ -27,7 +27,7 @@ const config: ApplianceConfig = {
   version: '1.4',
   release: 7,
   services: [{ name: 'web', entry: './server.ts', ports: [8080] }],
-  agent: { keys: ['first.pub', second] },
+  agent: { keys: ['first.pub', { key: second, role: 'observe' }] },
   updates: {
     board: 'pc',
     release: { keys: [first, second], threshold: 2 },
@@ -51,6 +51,28 @@ function mistakes(changes: object): string[] {
 describe('validateAppliance()', () => {
   test('takes keys as lines and as files', () => {
     expect(mistakes({})).toEqual([])
+  })
+
+  test('takes keys of the agent with a role, and names a role that is none', () => {
+    expect(mistakes({ agent: { keys: ['first.pub', { key: second, role: 'observe' }] } })).toEqual([])
+    expect(mistakes({ agent: { keys: [first, { key: 'second.pub', role: 'root' }] } })).toEqual([
+      'solo.config.ts: agent.keys[1]: expected an SSH public key, the path of a .pub file, or { key, role } with a role of observe, update, admin, got an object',
+    ])
+    expect(mistakes({ agent: { keys: [{ key: 'missing.pub', role: 'admin' }] } })[0]).toMatch(
+      /agent\.keys\[0\]: ENOENT.*missing\.pub/,
+    )
+    expect(mistakes({ agent: { keys: [first, { key: 'first.pub', role: 'observe' }] } })).toEqual([
+      'solo.config.ts: agent.keys[1]: expected another key than agent.keys[0], got the same',
+    ])
+  })
+
+  test('names limits that are none', () => {
+    const web = { name: 'web', entry: './server.ts' }
+    expect(mistakes({ services: [{ ...web, limits: { memoryMaxMiB: 64, tasksMax: 40 } }] })).toEqual([])
+    expect(mistakes({ services: [{ ...web, limits: { memoryMaxMiB: 0.5, tasks: 1 } }] })).toEqual([
+      'solo.config.ts: services[0].limits.memoryMaxMiB: expected memory in MiB, a whole number from 1 to 1048576, got 0.5',
+      'solo.config.ts: services[0].limits.tasks: unknown key, expected one of memoryMaxMiB, tasksMax',
+    ])
   })
 
   test('names a key that is none, one that is there twice, and a threshold that cannot be reached', () => {
@@ -159,10 +181,13 @@ describe('an image that takes updates', () => {
       ['first'],
     ])
     expect(trust.roles.release.threshold).toBe(2)
-    const agent = JSON.parse(files.get('/etc/solo/agent.json') ?? '') as { keys: string[] }
+    const agent = JSON.parse(files.get('/etc/solo/agent.json') ?? '') as object
     expect(agent).toMatchObject({
       port: 8443,
-      keys: [first, second],
+      keys: [
+        { key: first, role: 'admin' },
+        { key: second, role: 'observe' },
+      ],
       updaterSocket: '/run/solo/updater.sock',
     })
   })

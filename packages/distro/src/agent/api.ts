@@ -9,6 +9,7 @@ import packageJson from '../../package.json' with { type: 'json' }
 import type { Failure } from './bodies.ts'
 import { ControlRefused, ControlUnreachable } from './control-client.ts'
 import type { Device } from './device.ts'
+import { isEnough, neededRole } from './roles.ts'
 import { loginRoutes } from './routes/login.ts'
 import { machineRoutes } from './routes/machine.ts'
 import { updateRoutes } from './routes/updates.ts'
@@ -19,6 +20,8 @@ export interface ApiTypes {
   Bindings: {
     /** The client's address. */
     readonly address: string
+    /** The connection is that of somebody who is logged in. */
+    readonly known: () => void
   }
 }
 
@@ -42,7 +45,8 @@ export function makeApi(device: Device): OpenAPIHono<ApiTypes> {
       version: packageJson.version,
       description:
         'Log in with an SSH key: sign what `/v1/challenge` gives, and send the token of `/v1/session` with each ' +
-        'request. There are no cookies and no passwords.',
+        'request. There are no cookies and no passwords. A key has a role: `observe` may look, `update` may also do ' +
+        'what is done with releases, `admin` everything; what a session may not do is answered with 403.',
     },
     security: [{ session: [] }],
   })
@@ -76,6 +80,15 @@ function loggedIn(device: Device): MiddlewareHandler<ApiTypes> {
       const session = device.logins.session(c.req.header('authorization'), c.env.address)
       if (session === undefined)
         return failed(c, 401, 'unauthorized', 'expected a session: log in at /v1/session')
+      c.env.known()
+      const needed = neededRole(c.req.method, c.req.path)
+      if (!isEnough(session.role, needed))
+        return failed(
+          c,
+          403,
+          'forbidden',
+          `this needs a key with the role ${needed}; yours has ${session.role}`,
+        )
     }
     return next()
   }
@@ -100,7 +113,7 @@ const shortBody: MiddlewareHandler<ApiTypes> = async (c, next) => {
   return next()
 }
 
-type Status = 400 | 401 | 404 | 408 | 409 | 413 | 422 | 500 | 503
+type Status = 400 | 401 | 403 | 404 | 408 | 409 | 413 | 422 | 500 | 503
 
 function failed(c: Context<ApiTypes>, status: Status, code: string, message: string): Response {
   if (status === 401) c.header('www-authenticate', 'Bearer')

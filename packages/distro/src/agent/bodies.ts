@@ -1,6 +1,7 @@
 // What the API's requests and answers hold; the device and the `solo` command share these types.
 import type { MachineStatus } from '@pkg/init/control'
 import type { SlotState } from '@pkg/update/updater-protocol'
+import type { Role } from './roles.ts'
 
 /** An answer that is not a success. */
 export interface Failure {
@@ -37,6 +38,8 @@ export interface Credentials {
 export interface OpenedSession {
   /** Goes into `Authorization: Bearer`; from the address that it was given to. */
   readonly token: string
+  /** What may be done with it. */
+  readonly role: Role
   /** The session ends when it is not used for so long. */
   readonly expiresInSeconds: number
 }

@@ -4,13 +4,21 @@ import { verifySignature } from '@pkg/update/ssh-signature'
 import type { Challenge, Credentials } from './bodies.ts'
 import { Challenges, CHALLENGE_MS } from './challenges.ts'
 import { RateLimit } from './rate-limit.ts'
+import type { AgentKey } from './settings.ts'
 import { SESSION_NAMESPACE, sessionMessage } from './session-message.ts'
+import type { Role } from './roles.ts'
 import { type Session, SESSION_IDLE_MS, Sessions } from './sessions.ts'
 
 /** What a client gets. */
 export type LoginResult =
   /** It is in. */
-  | { readonly ok: true; readonly token: string; readonly key: string; readonly expiresInSeconds: number }
+  | {
+      readonly ok: true
+      readonly token: string
+      readonly key: string
+      readonly role: Role
+      readonly expiresInSeconds: number
+    }
   /** It is not; `reason` tells the client no more than it may know, `detail` is for the device's log. */
   | { readonly ok: false; readonly reason: string; readonly detail: string }
   /** It tried too often. */
@@ -22,19 +30,22 @@ const LIMIT = { burst: 10, everyMs: 6000, addressesMax: 1024 }
 /** Who may log in, and who has. */
 export class Logins {
   readonly #keys: readonly SshPublicKey[]
+  /** By fingerprint. */
+  readonly #roles: ReadonlyMap<string, Role>
   readonly #fingerprint: string
   readonly #challenges: Challenges
   readonly #sessions: Sessions
   readonly #limit: RateLimit
 
   /**
-   * @param keys - lines of authorized_keys
+   * @param keys - who may log in
    * @param fingerprint - of the device's certificate
    * @param nowMs - monotonic clock: a device's other clock may be set while people are logged in
    * @throws Error a key cannot be read
    */
-  constructor(keys: readonly string[], fingerprint: string, nowMs: () => number) {
-    this.#keys = keys.map((line) => parsePublicKey(line))
+  constructor(keys: readonly AgentKey[], fingerprint: string, nowMs: () => number) {
+    this.#keys = keys.map(({ key }) => parsePublicKey(key))
+    this.#roles = new Map(keys.map(({ key, role }) => [parsePublicKey(key).fingerprint, role]))
     this.#fingerprint = fingerprint
     this.#challenges = new Challenges(nowMs)
     this.#sessions = new Sessions(nowMs)
@@ -63,8 +74,9 @@ export class Logins {
       return { ok: false, reason: staleChallenge, detail: staleChallenge }
     }
     this.#limit.giveBack(address)
-    const token = this.#sessions.open({ key, address })
-    return { ok: true, token, key, expiresInSeconds: SESSION_IDLE_MS / 1000 }
+    const role = this.#roles.get(key) ?? 'observe'
+    const token = this.#sessions.open({ key, role, address })
+    return { ok: true, token, key, role, expiresInSeconds: SESSION_IDLE_MS / 1000 }
   }
 
   /** The session of an `Authorization` header; undefined without a valid one. */

@@ -61,7 +61,7 @@ export class RateLimit {
  *
  * @see https://www.rfc-editor.org/rfc/rfc4291#section-2.5.1
  */
-function network(address: string): string {
+export function network(address: string): string {
   const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)
   if (mapped?.[1] !== undefined) return mapped[1]
   if (!address.includes(':')) return address

@@ -10,9 +10,13 @@ import type {
   UpdateState,
   WantsAnswer,
 } from './bodies.ts'
+import { roles } from './roles.ts'
 
 const named = <T>(name: string, schema: z.ZodType<T>): z.ZodType<T> => schema.openapi(name)
 const said = <T extends z.ZodType>(schema: T, description: string): T => schema.meta({ description })
+
+/** `nullable()` of a schema with a name is not in the document, or contradicts itself there. */
+const orNull = <T>(schema: z.ZodType<T>): z.ZodType<T | null> => z.union([schema, z.null()])
 
 /** An answer that is not a success. */
 export const failureSchema: z.ZodType<Failure> = named(
@@ -53,6 +57,7 @@ export const sessionSchema: z.ZodType<OpenedSession> = named(
   'Session',
   z.object({
     token: said(z.string(), 'For `Authorization: Bearer`, from the same address'),
+    role: said(z.enum(roles), 'What may be done with it: each role may do what those before it may'),
     expiresInSeconds: said(z.number(), 'It ends when it is not used for so long'),
   }),
 )
@@ -115,7 +120,7 @@ export const updateSchema: z.ZodType<UpdateState> = named(
     ...{ phase: z.string(), doneBytes: z.number(), totalBytes: z.number(), fetchedBytes: z.number() },
     release: z.object({ version: z.string(), counter: z.number() }).nullable(),
     slot: text,
-    failure: failureSchema.nullable(),
+    failure: orNull(failureSchema),
   }),
 )
 
@@ -134,7 +139,7 @@ export const statusSchema: z.ZodType<DeviceStatus> = named(
   z.object({
     machine,
     slots: z.array(slot).readonly().nullable(),
-    update: updateSchema.nullable(),
+    update: orNull(updateSchema),
     channel: z.object({ name: z.string(), lookedAt: text, detail: z.string() }).nullable(),
   }),
 )

@@ -1,5 +1,6 @@
 // Who is logged in: tokens that are worth something for minutes, from one address, until the agent ends.
 import { createHash, randomBytes } from 'node:crypto'
+import type { Role } from './roles.ts'
 
 /** A session that is not used for so long ends, in milliseconds. */
 export const SESSION_IDLE_MS: number = 10 * 60_000
@@ -14,6 +15,8 @@ const SESSIONS_MAX = 64
 export interface Session {
   /** Fingerprint of the key that logged in. */
   readonly key: string
+  /** What it may do. */
+  readonly role: Role
   /** Address that it logged in from. */
   readonly address: string
 }

@@ -1,5 +1,6 @@
 // What the agent is told, as the build writes it into the image: /etc/solo/agent.json.
 import { z } from 'zod'
+import { type Role, roles } from './roles.ts'
 
 /** The agent's settings. */
 export interface AgentSettings {
@@ -9,8 +10,8 @@ export interface AgentSettings {
   readonly hostname: string
   /** TCP port; 0 takes any that is free. */
   readonly port: number
-  /** SSH public keys of those who may log in, as lines of authorized_keys. */
-  readonly keys: readonly string[]
+  /** Who may log in. */
+  readonly keys: readonly AgentKey[]
   /** Folder of the agent's own, where its key and certificate are kept. */
   readonly folder: string
   /** PID 1's control socket. */
@@ -19,6 +20,14 @@ export interface AgentSettings {
   readonly updaterSocket: string | null
   /** The channel to follow; null for none. */
   readonly channel: ChannelSettings | null
+}
+
+/** A key that may log in. */
+export interface AgentKey {
+  /** An SSH public key, as a line of authorized_keys. */
+  readonly key: string
+  /** What whoever has it may do. */
+  readonly role: Role
 }
 
 /** A channel, and how it is followed. */
@@ -53,7 +62,7 @@ const schema = z.strictObject({
   appliance: z.string(),
   hostname: z.string(),
   port: z.int().min(0).max(65_535),
-  keys: z.array(z.string()).min(1),
+  keys: z.array(z.strictObject({ key: z.string(), role: z.enum(roles) })).min(1),
   folder: z.string(),
   controlSocket: z.string(),
   updaterSocket: z.string().nullable(),

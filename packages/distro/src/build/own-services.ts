@@ -5,7 +5,7 @@ import type { AgentSettings, ChannelSettings } from '../agent/settings.ts'
 import type { ApplianceConfig, ChannelConfig, ServiceConfig } from '../config.ts'
 import { ownServices } from '../config/check-updates.ts'
 import type { LoadedAppliance } from '../config/load.ts'
-import { publicKeyLines } from '../config/keys.ts'
+import { publicKeyLine } from '../config/keys.ts'
 import { AGENT_USER, stableUid } from '../config/users.ts'
 import { parseRegistry } from '../release/place.ts'
 import type { BuildFormat } from './format.ts'
@@ -56,6 +56,8 @@ function agentService(port: number): ServiceConfig {
     ports: [port],
     ready: { tcp: { port } },
     health: { tcp: { port } },
+    // It holds about a third of this, with its connections; more is a leak, and is ended before the others starve.
+    limits: { memoryMaxMiB: 128, tasksMax: 64 },
   }
 }
 
@@ -79,7 +81,10 @@ export function agentSettings({ config, folder }: LoadedAppliance, format: Build
     appliance: config.name,
     hostname: config.hostname ?? config.name,
     port: agentPort(config) ?? AGENT_PORT,
-    keys: publicKeyLines(config.agent?.keys ?? [], folder),
+    keys: (config.agent?.keys ?? []).map((each) => {
+      const { key, role } = typeof each === 'string' ? { key: each, role: 'admin' as const } : each
+      return { key: publicKeyLine(key, folder), role }
+    }),
     folder: AGENT_FOLDER,
     controlSocket: CONTROL_SOCKET,
     updaterSocket: takesUpdates(config, format) ? UPDATER_SOCKET : null,

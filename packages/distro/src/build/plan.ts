@@ -120,4 +120,5 @@ const asTheyAre = [
   'health',
   'required',
   'capabilities',
+  'limits',
 ] as const satisfies readonly (keyof ServiceConfig & keyof ServicePlan)[]

@@ -26,7 +26,10 @@ export function checkUpdates(config: Loose, folder: string, report: Report): voi
       report('updates', 'expected agent with it, which brings the releases, got updates alone')
     }
   }
-  if (isObject(agent)) checkKeys(agent['keys'], 'agent.keys', folder, report)
+  if (isObject(agent) && Array.isArray(agent['keys'])) {
+    const keys = agent['keys'].map((each: unknown) => (isObject(each) ? each['key'] : each))
+    checkKeys(keys, 'agent.keys', folder, report)
+  }
 }
 
 /** Checks `ready` and `health` of the services. */

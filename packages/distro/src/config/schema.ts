@@ -1,6 +1,7 @@
 // The shape of solo.config.ts. What needs the file system, or two keys at once, is in check.ts.
 import { capabilityNames } from '@pkg/init/plan'
 import { z } from 'zod'
+import { roles } from '../agent/roles.ts'
 import type { ApplianceConfig } from '../config.ts'
 import { dictionary, flag, integer, list, number, object, oneOf, shown, text } from './expect.ts'
 import { signalNames } from './signals.ts'
@@ -88,6 +89,10 @@ const service = object('a service: an object with name and entry or command', {
   }).optional(),
   required: flag().optional(),
   capabilities: list('capabilities', oneOf(capabilityNames)).optional(),
+  limits: object('an object with memoryMaxMiB and tasksMax', {
+    memoryMaxMiB: integer('memory in MiB', 1, 1_048_576).optional(),
+    tasksMax: integer('a number of processes and threads', 1, 4_194_304).optional(),
+  }).optional(),
   data: data.optional(),
   beforeUpdate: hook(20_000).optional(),
 })
@@ -130,6 +135,20 @@ const signers = {
   keys: list('SSH public keys or paths of .pub files', text('an SSH public key or the path of a .pub file')),
   threshold: integer('a number of signers', 1, 64).optional(),
 }
+
+const agentKeys = list(
+  'SSH public keys, paths of .pub files, or objects with key and role',
+  z.union(
+    [
+      signers.keys.element,
+      object('an object with key and role', { key: signers.keys.element, role: oneOf(roles) }),
+    ],
+    {
+      error: ({ input }) =>
+        `expected an SSH public key, the path of a .pub file, or { key, role } with a role of ${roles.join(', ')}, got ${shown(input)}`,
+    },
+  ),
+)
 
 const timeOfDay = text('a time of day such as 02:30', /^([01]\d|2[0-3]):[0-5]\d$/)
 
@@ -206,7 +225,7 @@ export const applianceSchema: z.ZodType<ApplianceConfig, ApplianceConfig> = obje
     timeZone: text('the name of a time zone', /^[A-Z]\w*([/+-][\w+-]+)*$/).optional(),
     disk: disk.optional(),
     updates: updates.optional(),
-    agent: object('an object with keys', { keys: signers.keys, port: port.optional() }).optional(),
+    agent: object('an object with keys', { keys: agentKeys, port: port.optional() }).optional(),
     timeServers: list('names or addresses', text('a name or an address', /^[\w.:-]+$/)).optional(),
     sysroot: text('the path of a folder, relative to solo.config.ts').optional(),
     forward: list('ports', forward).optional(),

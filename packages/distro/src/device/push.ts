@@ -158,6 +158,19 @@ class Push {
         `the release is not whole: ${digest} has ${filled} of ${length} bytes from ${offset} on`,
       )
     }
-    await this.#device.answerWant(this.#id, id, bytes)
+    await this.#give(id, bytes)
+  }
+
+  /** Again when it was lost on its way: until the device asks for it anew, a poll may have to end. */
+  async #give(id: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    const untilMs = performance.now() + AWAY_MS
+    for (;;) {
+      try {
+        return await this.#device.answerWant(this.#id, id, bytes)
+      } catch (error) {
+        if (!(error instanceof DeviceAway) || performance.now() > untilMs) throw error
+        await Bun.sleep(RETRY_MS)
+      }
+    }
   }
 }

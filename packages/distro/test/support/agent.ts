@@ -11,9 +11,9 @@ import { bundle } from '../../src/build/bundle.ts'
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url))
 
 /** A user of no one: the agent must need no more. */
-const agentUser = 61_999
+export const agentUser = 61_999
 
-const START_MS = 20_000
+const START_MS = 40_000
 
 /** A running agent. */
 export interface TestAgent extends AsyncDisposable {
@@ -38,14 +38,16 @@ export function makeKey(folder: string, name: string): string {
   return file
 }
 
+const publicLine = (key: string): string => readFileSync(`${key}.pub`, 'utf8').trim()
+
 let count = 0
 
 /**
- * Starts it, for the key `owner`.
+ * Starts it, for the keys `owner`, `update` and `observe`, each with its role.
  *
- * @param more - further services of the plan
+ * @param changes - what of its settings is otherwise
  */
-export async function startAgent(more: readonly object[] = []): Promise<TestAgent> {
+export async function startAgent(changes: Partial<AgentSettings> = {}): Promise<TestAgent> {
   const folder = mkdtempSync('/var/tmp/solo-agent-')
   // The agent's user has to get through it.
   chmodSync(folder, 0o755)
@@ -55,8 +57,12 @@ export async function startAgent(more: readonly object[] = []): Promise<TestAgen
   execFileSync(chown, owner)
   const settings: AgentSettings = {
     ...{ appliance: 'kiosk', hostname: 'kiosk-1', port: 0, folder: own, updaterSocket: null, channel: null },
-    keys: [readFileSync(`${makeKey(folder, 'owner')}.pub`, 'utf8').trim()],
+    keys: [
+      { key: publicLine(makeKey(folder, 'owner')), role: 'admin' },
+      ...(['observe', 'update'] as const).map((role) => ({ key: publicLine(makeKey(folder, role)), role })),
+    ],
     controlSocket: join(folder, 'control.sock'),
+    ...changes,
   }
   const program = join(folder, 'index.js')
   // As it is in an image, in one file.
@@ -70,8 +76,7 @@ export async function startAgent(more: readonly object[] = []): Promise<TestAgen
     ...{ uid: agentUser, gid: agentUser },
   }
   const plan = join(folder, 'plan.json')
-  const services = [agent, ...more]
-  writeFileSync(plan, JSON.stringify({ version: 1, services, control: { gid: agentUser } }))
+  writeFileSync(plan, JSON.stringify({ version: 1, services: [agent], control: { gid: agentUser } }))
   const cgroup = `solo-agent-test-${process.pid}-${count++}`
   const child = spawnPid1(['--plan', plan, '--cgroup', cgroup, '--run', folder])
   const { lines, waitFor } = watchLines(child)

@@ -12,9 +12,10 @@ export function jsonBody<T extends z.ZodType>(schema: T): { body: { content: Jso
 }
 
 /** What every route can answer instead. */
-export type Failed = { default: { content: Json<typeof failureSchema>; description: string } }
+type Failed = { default: { content: Json<typeof failureSchema>; description: string } }
 
-const otherwise: Failed = { default: { content: json(failureSchema), description: 'Why not' } }
+/** That. */
+export const otherwise: Failed = { default: { content: json(failureSchema), description: 'Why not' } }
 
 /** An answer in JSON, or a failure. */
 export function answers<T extends z.ZodType>(

@@ -37,8 +37,9 @@ export function loginRoutes(device: Device): OpenAPIHono<ApiTypes> {
     const { address } = c.env
     const result = logins.login(c.req.valid('json'), address)
     if (result.ok) {
-      device.log(`login from ${address} with ${result.key}`)
-      return c.json({ token: result.token, expiresInSeconds: result.expiresInSeconds }, 200)
+      const { token, key, role, expiresInSeconds } = result
+      device.log(`login from ${address} with ${key}, to ${role}`)
+      return c.json({ token, role, expiresInSeconds }, 200)
     }
     if ('retryAfterSeconds' in result) {
       const headers = { 'retry-after': String(result.retryAfterSeconds) }

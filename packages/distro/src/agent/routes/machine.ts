@@ -6,7 +6,7 @@ import { streamSSE } from 'hono/streaming'
 import type { ApiTypes } from '../api.ts'
 import type { Device } from '../device.ts'
 import { resetSchema, statusSchema } from '../schemas.ts'
-import { answers, done, jsonBody } from './answers.ts'
+import { answers, done, jsonBody, otherwise } from './answers.ts'
 
 const status = createRoute({
   ...{ method: 'get', path: '/v1/status', summary: 'Versions, slots, services, the update' },
@@ -20,6 +20,7 @@ const events = createRoute({
       content: { 'text/event-stream': { schema: statusSchema } },
       description: 'Server-sent events named `status`; the first comes at once',
     },
+    ...otherwise,
   },
 })
 

@@ -8,8 +8,12 @@ import { documentsSchema, updateSchema, wantsSchema } from '../schemas.ts'
 import type { Updates } from '../updates.ts'
 import { answers, done, jsonBody } from './answers.ts'
 
-const number = z.coerce.number().int().min(0)
-const oneUpdate = z.object({ update: number.meta({ description: 'Number of the update' }) })
+/** A number as text, as it is in a path. What `z.coerce` takes may be anything, and is described so. */
+const number = z
+  .string()
+  .regex(/^\d{1,15}$/)
+  .transform(Number)
+const oneUpdate = z.object({ update: number.openapi({ description: 'Number of the update' }) })
 
 const begin = createRoute({
   ...{ method: 'post', path: '/v1/updates', summary: 'Begin an update' },
@@ -44,7 +48,7 @@ const wants = createRoute({
   ...{ method: 'get', path: '/v1/updates/{update}/wants', summary: 'The ranges that are wanted next' },
   description:
     'Waits some seconds for wants above `after`, or for the end. With `after=0` all open ones are given again.',
-  request: { params: oneUpdate, query: z.object({ after: number.default(0) }) },
+  request: { params: oneUpdate, query: z.object({ after: number.optional() }) },
   responses: answers('Wants, maybe none', wantsSchema),
 })
 
@@ -77,7 +81,7 @@ export function updateRoutes(device: Device): OpenAPIHono<ApiTypes> {
   })
   routes.openapi(wants, async (c) => {
     const { updates } = find(device, c.req.valid('param').update)
-    return c.json(await updates.wants(c.req.valid('query').after), 200)
+    return c.json(await updates.wants(c.req.valid('query').after ?? 0), 200)
   })
   routes.openapi(answer, async (c) => {
     const { update, want } = c.req.valid('param')
