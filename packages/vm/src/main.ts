@@ -30,7 +30,10 @@ const application = buildApplication(vmCommand, {
 
 const { stdout, stderr, env } = process
 const streams = { stdout, stderr, env, exitCode: null as number | string | null }
-await run(application, process.argv.slice(2), { process: streams })
+const words = process.argv.slice(2)
+// Bun takes a first `--` for its own (`bunx --bun @pkg/vm -- make -k`). Options come before the program in any case.
+const isProgramFirst = words[0] !== undefined && !words[0].startsWith('-')
+await run(application, isProgramFirst ? ['--', ...words] : words, { process: streams })
 const status = Number(streams.exitCode ?? 0)
 // Stricli's own numbers for a wrong usage are negative.
 process.exitCode = status < 0 ? USAGE_STATUS : status

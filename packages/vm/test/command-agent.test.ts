@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { randomBytes } from 'node:crypto'
+import { closeSync, openSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, test, vi } from 'vitest'
 
@@ -58,15 +59,25 @@ describe('the command and an agent', () => {
     expect(await once(child, 'exit')).toEqual([141, null])
   })
 
+  test('the command fails when output cannot be written, however little it is', async () => {
+    using full = { fd: openSync('/dev/full', 'w'), [Symbol.dispose]: () => closeSync(full.fd) }
+    const child = spawn(process.execPath, [command, 'echo', 'lost'], { stdio: ['ignore', full.fd, 'pipe'] })
+    let told = ''
+    child.stderr?.on('data', (bytes: Buffer) => (told += bytes.toString()))
+    expect(await once(child, 'close')).toEqual([125, null])
+    expect(told).toContain('solo vm: ENOSPC: no space left on device')
+  })
+
   test('the command passes a signal on, and the second one ends everything', async () => {
     const polite = start('sh', '-c', 'trap "exit 9" INT; echo up; while :; do sleep 0.1; done')
     await once(polite.stdout ?? polite, 'data')
     polite.kill('SIGINT')
     expect(await once(polite, 'exit')).toEqual([9, null])
-    const stubborn = start('sh', '-c', 'trap "" INT; echo up; for i in $(seq 50); do sleep 0.1; done')
+    const stubborn = start('sh', '-c', 'trap "echo heard" INT; echo up; while :; do sleep 0.1; done')
     await once(stubborn.stdout ?? stubborn, 'data')
     stubborn.kill('SIGINT')
-    setTimeout(() => stubborn.kill('SIGINT'), 200)
+    await once(stubborn.stdout ?? stubborn, 'data')
+    stubborn.kill('SIGINT')
     expect(await once(stubborn, 'exit')).toEqual([130, null])
   })
 

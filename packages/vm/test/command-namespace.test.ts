@@ -1,9 +1,11 @@
 // solo vm in namespaces: the same programs, within milliseconds.
+import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { release, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { afterAll, describe, expect, test } from 'vitest'
 import { descendantsOf, stateOf } from '../src/process-machine/process-tree.ts'
 import { runCommand, startCommand } from './command-process.ts'
@@ -15,6 +17,19 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }))
 function isAlive(pid: number): boolean {
   return ![undefined, 'Z'].includes(stateOf(pid))
 }
+
+// Bun takes a `--` that comes first for its own.
+test.each([[['--', 'sh', '-c', 'exit 3']], [['sh', '-c', 'exit 3']]])(
+  'solo vm reads no flags of its own after a program that comes first: %j',
+  (words) => {
+    const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
+    // No cache folder can be there: it stops before there is a machine, and after the flags.
+    const env = { ...process.env, SOLO_CACHE_DIR: '/dev/null/x' }
+    const { status, stderr } = spawnSync(process.execPath, [main, ...words], { env, encoding: 'utf8' })
+    expect(stderr).toContain('/dev/null/x')
+    expect(status).toBe(125)
+  },
+)
 
 describe.each(['namespace'])('solo vm --backend %s', (backend) => {
   const vm = (words: readonly string[], input?: Uint8Array | string) =>

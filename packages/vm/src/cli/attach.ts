@@ -1,6 +1,5 @@
 // A program in the machine as if it ran here: its standard streams are ours, byte by byte, and none is read faster
 // than the other side takes it.
-import { once } from 'node:events'
 import type { Readable, Writable } from 'node:stream'
 import { deferred } from '../host/deferred.ts'
 import type { ProgramEnd } from './status.ts'
@@ -115,28 +114,39 @@ interface Output {
 function forward(source: Readable, target: Writable, quietMs: number, onLost: () => void): Output {
   const { promise: finished, resolve, reject } = deferred<void>()
   let chunks = 0
+  let written = 0
+  let hasEnded = false
   let timer: NodeJS.Timeout | undefined
-  const flushed = async (): Promise<void> => {
-    if (target.writableNeedDrain) await once(target, 'drain')
-  }
   const onTargetError = (error: NodeJS.ErrnoException): void => {
-    source.unpipe(target)
     // The agent reads on, lest a host that went away stop the program, which must hear of it by the signal then.
     source.destroy()
     onLost()
     if (error.code === 'EPIPE') resolve()
     else reject(error)
   }
+  const onDrain = (): void => void source.resume()
+  const onWritten = (error?: Error | null): void => {
+    if (error) return onTargetError(error)
+    written += 1
+    if (hasEnded && written === chunks) resolve()
+  }
   target.on('error', onTargetError)
-  source.on('data', () => (chunks += 1))
-  source.on('end', () => void flushed().then(resolve, reject))
+  target.on('drain', onDrain)
+  // Not by pipe(), which does not know that the last piece has been written: it may fail (ENOSPC).
+  source.on('data', (bytes: Uint8Array) => {
+    chunks += 1
+    if (!target.write(bytes, onWritten)) source.pause()
+  })
+  source.on('end', () => {
+    hasEnded = true
+    if (written === chunks) resolve()
+  })
   // The machine is gone: `exited` says so, with more to tell.
   source.on('error', () => resolve())
-  source.pipe(target, { end: false })
   const settle = (): void => {
     const before = chunks
     timer = setTimeout(() => {
-      if (before === chunks && !target.writableNeedDrain) resolve()
+      if (before === chunks && written === chunks) resolve()
       else settle()
     }, quietMs)
   }
@@ -146,9 +156,9 @@ function forward(source: Readable, target: Writable, quietMs: number, onLost: ()
     detach() {
       clearTimeout(timer)
       target.off('error', onTargetError)
+      target.off('drain', onDrain)
       // A late EPIPE of what is still on its way is nobody's concern any more.
       target.on('error', () => {})
-      source.unpipe(target)
       source.destroy()
     },
   }
