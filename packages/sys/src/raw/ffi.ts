@@ -58,7 +58,10 @@ interface BootstrapCalls {
 }
 
 /** What the C library is called, by its kinds. */
-export const libraryNames = ['libc.so.6', `libc.musl-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}.so.1`]
+export const libraryNames: readonly string[] = [
+  'libc.so.6',
+  `libc.musl-${process.arch === 'arm64' ? 'aarch64' : 'x86_64'}.so.1`,
+]
 
 function openBootstrapCalls(): BootstrapCalls {
   let cause: unknown
