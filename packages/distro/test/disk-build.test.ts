@@ -75,8 +75,9 @@ function buildElsewhere(): string {
   const folder = project(join(elsewhere, 'deep/er'), Object.keys(sources).toReversed())
   copyFileSync(join(root.path, 'here/solo.lock'), join(folder, 'solo.lock'))
   const cache = join(elsewhere, 'cache')
-  execFileSync('mkdir', [cache])
-  execFileSync('cp', ['-r', join(cacheFolder(), 'packages'), cache])
+  execFileSync('mkdir', ['-p', join(cache, 'packages')])
+  // Not what a test beside this one is downloading.
+  execFileSync('sh', ['-c', 'cp "$0"/*.deb "$1"', join(cacheFolder(), 'packages'), join(cache, 'packages')])
   const main = fileURLToPath(new URL('../src/solo.ts', import.meta.url))
   const out = join(elsewhere, 'out')
   const solo = [process.execPath, main, 'build', folder, '--out', out].map((word) => `'${word}'`).join(' ')

@@ -21,7 +21,7 @@ describe('untilListening()', () => {
   test('is true for a connection that stays open', async () => {
     await serving(
       () => {},
-      async (port) => expect(await untilListening(port, 2000)).toBe(true),
+      async (port) => expect(await untilListening(port, 30_000)).toBe(true),
     )
   })
 
@@ -38,7 +38,7 @@ describe('untilListening()', () => {
       count += 1
       if (count <= 2) socket.destroy()
     }
-    await serving(refuseTwo, async (port) => expect(await untilListening(port, 5000)).toBe(true))
+    await serving(refuseTwo, async (port) => expect(await untilListening(port, 30_000)).toBe(true))
     expect(count).toBe(3)
   })
 })
