@@ -75,8 +75,8 @@ export default defineConfig({
           name: 'vm',
           include: ['packages/*/test/**/*.vm.test.ts', 'examples/*/test/**/*.vm.test.ts'],
           exclude: ['**/node_modules/**'],
-          // A guest keeps one core busy, and the other one now and then.
-          maxWorkers: 2,
+          // A machine waits for a third of its time, for a gate, a poll or a tool: a third keeps two cores busy.
+          maxWorkers: 3,
           sequence: { groupOrder: 1 },
           testTimeout: 300_000,
           // Under TCG (QEMU 7.2) about one cold boot in forty hangs with one CPU waiting for the other.
