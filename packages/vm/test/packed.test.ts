@@ -103,6 +103,23 @@ describe.each([
     expect(messageOf('here throws elsewhere')).toContain(`${folder}/add.ts:8:11`)
   })
 
+  test('a file that does not fit fails with its code', { timeout: 120_000 }, () => {
+    const program = `import { boot } from '@pkg/vm'
+const vm = await boot({ backend: 'namespace' })
+await vm.run(async () => {
+  const { mkdirSync } = await import('node:fs')
+  const { mount } = await import('@pkg/sys/mount')
+  mkdirSync('/mnt/small')
+  mount('none', '/mnt/small', 'tmpfs', 0, 'size=1M')
+})
+const error = await vm.writeFile('/mnt/small/x', new Uint8Array(8 << 20)).catch((reason) => reason)
+await vm[Symbol.asyncDispose]()
+process.stdout.write(String(error?.code))
+`
+    writeFileSync(join(folder, 'full.mjs'), program)
+    expect(run(engine, ['full.mjs'], folder)).toEqual({ status: 0, text: 'ENOSPC' })
+  })
+
   test('the command carries input, output and statuses', { timeout: 240_000 }, () => {
     const vm = (...args: string[]): ReturnType<typeof spawnSync> =>
       spawnSync(engine, ['node_modules/@pkg/vm/dist/main.js', '--backend', 'namespace', '--', ...args], {

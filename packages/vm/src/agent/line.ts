@@ -24,6 +24,9 @@ export interface Bounds {
 
 const pipe = promisify(pipeline)
 
+/** What Bun and Node say of a stream whose reader went away. */
+const BROKEN_STREAM: ReadonlySet<string> = new Set(['EPIPE', 'ERR_STREAM_PREMATURE_CLOSE'])
+
 /** A line, before and after each reboot of its guest. */
 export class AgentLine {
   /** Streams are numbered and opened here. */
@@ -121,13 +124,13 @@ export class AgentLine {
     const writer = this.connection.writer(stream)
     const call = this.call(method, { ...params, stream })
     const sent = pipe(Readable.from(bytes), writer)
-    // Either may fail because the other did. The guest's reason says more than a broken pipe.
+    // Either may fail because the other did. The guest's reason says more than a stream that broke.
     const [called, written] = await Promise.allSettled([call, sent])
     const reasons = [written, called]
       .filter((each) => each.status === 'rejected')
       .map(({ reason }) => reason as Error)
     if (reasons.length > 0)
-      throw reasons.find((reason) => (reason as NodeJS.ErrnoException).code !== 'EPIPE') ?? reasons[0]
+      throw reasons.find(({ code = '' }: NodeJS.ErrnoException) => !BROKEN_STREAM.has(code)) ?? reasons[0]
   }
 
   /** Ends the guest by `call`, and waits for the end mark that comes before the call's answer, or instead of it. */
