@@ -24,6 +24,15 @@ test('needed() keeps what the named packages need, in the order of apt, and noth
   expect(names).toEqual(['libssl3', 'tools', 'libjemalloc2', 'server'])
 })
 
+test('needed() keeps the library of what is left out: programs are linked with it', () => {
+  const sshd = [
+    record('libpam0g'),
+    record('libpam-runtime', 'libpam0g'),
+    record('sshd', 'libpam-runtime', 'libpam0g'),
+  ]
+  expect(needed(sshd, ['sshd']).map(({ name }) => name)).toEqual(['libpam0g', 'sshd'])
+})
+
 test('needed() keeps what is named, whatever it is', () => {
   const names = needed(solved, ['server', 'adduser']).map(({ name }) => name)
   expect(names).toEqual(['libssl3', 'only-of-debconf', 'tools', 'libjemalloc2', 'server', 'adduser'])

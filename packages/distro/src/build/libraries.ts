@@ -42,16 +42,27 @@ export async function addLibraries(
   configFile: string,
   key: string,
 ): Promise<void> {
+  await addLibrariesIfThere(tree, program, context).catch((error: unknown) => {
+    if (!(error instanceof MissingLibraryError)) throw error
+    const message = `${error.message}, or name the folder that has it with sysroot`
+    throw new ConfigError(configFile, [{ path: key, message }])
+  })
+}
+
+/**
+ * The same, for a program that nobody has named.
+ *
+ * @throws MissingLibraryError when a library is nowhere; then none is added
+ */
+export async function addLibrariesIfThere(
+  tree: FileTree,
+  program: Program,
+  context: LibraryContext,
+): Promise<void> {
   // Where all comes from one root there is nothing to choose.
   const oneRoot = context.glibc === context.sysroot
   const pinned = oneRoot ? new Map<string, string>() : await librariesIn(context.glibc)
-  const entries = await elfClosure({ programs: [program], sysroot: context.sysroot }).catch(
-    (error: unknown) => {
-      if (!(error instanceof MissingLibraryError)) throw error
-      const message = `${error.message}, or name the folder that has it with sysroot`
-      throw new ConfigError(configFile, [{ path: key, message }])
-    },
-  )
+  const entries = await elfClosure({ programs: [program], sysroot: context.sysroot })
   const inRuntime = new Set([...context.runtime].map(({ path }) => basename(path)))
   for (const entry of entries) {
     if (entry.path === program.path || tree.has(entry.path) || context.runtime.has(entry.path)) continue

@@ -9,6 +9,7 @@ import type { Architecture } from '@pkg/vm/machine'
 import type { LoadedAppliance } from '../config/load.ts'
 import { provideE2fsck } from '../disk/provide.ts'
 import { addPackages } from '../packages/add.ts'
+import { ConfigError } from '../error.ts'
 import type { Progress } from '../progress.ts'
 import { debianComponent } from '../sbom/component.ts'
 import type { Origins } from '../sbom/origins.ts'
@@ -163,11 +164,21 @@ async function addConfiguredFiles(context: Context): Promise<void> {
 
 async function addDebianPackages(context: Context): Promise<void> {
   const { tree, origins, sources, loaded, archive, cache, glibc, runtime, progress } = context
-  const { pins, origin, leftOut } = await addPackages(tree, loaded.config.packages ?? [], {
-    ...{ archive, cache, glibc, runtime, configFile: loaded.file },
+  const { pins, origin, leftOut, incomplete } = await addPackages(tree, loaded.config.packages ?? [], {
+    ...{ archive, cache, glibc, runtime },
   })
   if (pins.length > 0)
     progress.note(`packages: ${pins.map(({ name, version }) => `${name} ${version}`).join(', ')}`)
+  const services = loaded.config.services.flatMap(({ command }, index) => {
+    const found = incomplete.find(({ path }) => path === command?.[0])
+    const message = `${found?.path} needs ${found?.missing}, which none of the packages has: name the one that does in packages`
+    return found === undefined ? [] : [{ path: `services[${index}].command[0]`, message }]
+  })
+  if (services.length > 0) throw new ConfigError(loaded.file, services)
+  if (incomplete.length > 0) {
+    const lacking = incomplete.map(({ path, missing }) => `${path} (${missing})`).join(', ')
+    progress.note(`without a library that they need: ${lacking}: name the package that has it, to use them`)
+  }
   if (leftOut.length > 0) progress.note(`not added, though packages depend on them: ${leftOut.join(', ')}`)
   origins.claim(tree, (path) => {
     const pin = origin.get(path)

@@ -2,12 +2,12 @@
 import { link, mkdir, readFile, readdir, readlink, rename, symlink } from 'node:fs/promises'
 import { dirname, join, posix } from 'node:path'
 import { ElfError, parseElf } from '@pkg/image/elf'
+import { MissingLibraryError } from '@pkg/image/elf-closure'
 import { hostFile } from '@pkg/image/file-source'
 import type { FileTree } from '@pkg/image/tree'
 import type { Archive, DebEntry, Pin } from '@pkg/vm/archive'
 import { kindOf, scratchBeside, sha256 } from '@pkg/vm/host'
-import { addLibraries } from '../build/libraries.ts'
-import { ConfigError } from '../error.ts'
+import { addLibrariesIfThere } from '../build/libraries.ts'
 import { inessentialPackages, resolvePackages } from './resolve.ts'
 import { unpackPackage, type UnpackedPackage } from './unpack.ts'
 
@@ -19,8 +19,6 @@ export interface PackageContext {
   readonly glibc: string
   /** The tree of the runtime. */
   readonly runtime: FileTree
-  /** The configuration's file, for messages. */
-  readonly configFile: string
 }
 
 /** What came into the image. */
@@ -30,8 +28,8 @@ export interface AddedPackages {
   readonly origin: ReadonlyMap<string, Pin>
   /** Packages that these depend on, but that an appliance has no use for. */
   readonly leftOut: readonly string[]
-  /** Programs and plugins that need a library which none of the packages brings. */
-  readonly incomplete: readonly string[]
+  /** Programs and plugins that need a library which none of the packages brings, with what is missing. */
+  readonly incomplete: readonly { readonly path: string; readonly missing: string }[]
 }
 
 /**
@@ -51,7 +49,7 @@ export async function addPackages(
   for (const pin of pins) unpacked.push(await unpackPackage(context.archive, context.cache, pin))
   const sysroot = await mergedRoot(unpacked, context)
   const origin = new Map<string, Pin>()
-  const incomplete: string[] = []
+  const incomplete: { path: string; missing: string }[] = []
   for (const { pin, folder, entries } of unpacked) {
     for (const entry of entries) if (await addEntry(tree, folder, entry)) origin.set(`/${entry.path}`, pin)
   }
@@ -60,13 +58,11 @@ export async function addPackages(
       const source = join(folder, path)
       if (type !== 'file' || !(await isDynamic(source))) continue
       const where = { glibc: context.glibc, sysroot, runtime: context.runtime }
-      await addLibraries(tree, { path: `/${path}`, source }, where, context.configFile, 'packages').catch(
-        (error: unknown) => {
-          // Plugins for what is only recommended (tc's for ATM) are of no use, but do no harm.
-          if (!(error instanceof ConfigError)) throw error
-          incomplete.push(`/${path}`)
-        },
-      )
+      await addLibrariesIfThere(tree, { path: `/${path}`, source }, where).catch((error: unknown) => {
+        // Plugins for what is only recommended (tc's for ATM) are of no use, but do no harm.
+        if (!(error instanceof MissingLibraryError)) throw error
+        incomplete.push({ path: `/${path}`, missing: error.library })
+      })
     }
   }
   return { pins, origin, leftOut: leftOut(unpacked), incomplete }

@@ -31,7 +31,7 @@ export const inessentialPackages: ReadonlySet<string> = new Set(
       'install-info',
       'iproute2',
     ],
-    ['libc-bin', 'libc6', 'libpam-modules', 'libpam-modules-bin', 'libpam-runtime', 'libpam0g', 'login'],
+    ['libc-bin', 'libc6', 'libpam-modules', 'libpam-modules-bin', 'libpam-runtime', 'login'],
     ['lsb-base', 'mawk', 'mount', 'ncurses-base', 'ncurses-bin', 'openssl', 'passwd', 'perl', 'perl-base'],
     ['procps', 'psmisc', 'sed', 'sensible-utils', 'systemd', 'sysvinit-utils', 'tar', 'ucf', 'usrmerge'],
     ['util-linux', 'util-linux-extra'],
