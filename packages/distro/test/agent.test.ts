@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { DeviceStatus, Failure } from '../src/agent/bodies.ts'
 import { makeKey, startAgent, type TestAgent } from './support/agent.ts'
+import { atTerminal } from './support/pty.ts'
 
 const run = promisify(execFile)
 const solo = fileURLToPath(new URL('../src/solo.ts', import.meta.url))
@@ -298,6 +299,25 @@ describe('solo', () => {
     await expect(command('status', agent.address)).rejects.toMatchObject({
       stderr: expect.stringMatching(/another machine, or the device was reset/) as string,
     })
+  })
+
+  test('status asks at a terminal whether the device is the one, and remembers a yes', async () => {
+    const devices = join(agent.folder, 'devices-of-a-terminal.json')
+    const ask = async (answer: string): Promise<{ status: number | null; text: string }> => {
+      const words = [process.execPath, solo, 'status', agent.address, '--key', owner]
+      const terminal = atTerminal(words, { SOLO_DEVICES: devices })
+      await terminal.waitFor(/Is it what the device shows on its console\? \[y\/N\] /)
+      terminal.type(answer)
+      return await terminal.ended
+    }
+    const refused = await ask('')
+    expect(refused).toMatchObject({ status: 1, text: expect.stringContaining(agent.fingerprint) as string })
+    expect(existsSync(devices)).toBe(false)
+    expect(await ask('yes')).toMatchObject({
+      status: 0,
+      text: expect.stringMatching(/services {2}agent {2}running/) as string,
+    })
+    expect(readFileSync(devices, 'utf8')).toContain(agent.fingerprint)
   })
 
   test('rollback and commit tell why a device does not', async () => {

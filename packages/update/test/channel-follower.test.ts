@@ -1,18 +1,9 @@
 import { expect, describe, test } from 'vitest'
-import { createHash } from 'node:crypto'
 import type { FollowerEvent, FollowChannelOptions } from '../src/channel-follower.ts'
 import { followChannel } from '../src/channel-follower.ts'
-import type { DocumentSource } from '../src/layout.ts'
-import { indexText, manifestText } from '../src/layout/compose.ts'
-import {
-  CHANNEL_TYPE,
-  POINTER_TYPE,
-  SIGNATURES_TYPE,
-  SSH_SIGNATURE_TYPE,
-} from '../src/release/media-types.ts'
-import { type BlobSource, SourceError } from '../src/source.ts'
-import { readTrust, writeEnvelope } from '../src/trust.ts'
+import { readTrust } from '../src/trust.ts'
 import type { InstalledMessage } from '../src/updater-protocol.ts'
+import { PublishedChannel } from './support/published-channel.ts'
 import { noise, sampleRelease } from './support/sample-release.ts'
 import { Signer } from './support/signer.ts'
 
@@ -22,52 +13,9 @@ const startMs = Date.UTC(2026, 10, 30, 12)
 const minute = 60_000
 const hour = 60 * minute
 
-/** A channel as it is published, that can be changed and be away. */
-class Channel implements BlobSource, DocumentSource {
-  readonly #documents = new Map<string, Uint8Array>()
-  #index = new Uint8Array()
-  isAway = false
-  looks = 0
-
-  /** @param by - who signs the pointer; null leaves it out */
-  publish(changes: object = {}, by: Signer | null = signer): void {
-    const { appliance, board, architecture, version, counter, manifestDigest } = sample.release
-    const pointer = JSON.stringify({
-      ...{ appliance, board, architecture, channel: 'stable' },
-      release: { digest: manifestDigest, size: sample.manifest.length, version, counter },
-      issued: new Date(startMs).toISOString(),
-      expires: new Date(startMs + 30 * 24 * hour).toISOString(),
-      percentage: 100,
-      ...changes,
-    })
-    const add = (text: string): { digest: string; sizeBytes: number } => {
-      const bytes = new TextEncoder().encode(text)
-      const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`
-      this.#documents.set(digest, bytes)
-      return { digest, sizeBytes: bytes.length }
-    }
-    const release = add(sample.manifest)
-    const signature = add(signer.sign('solo-release', sample.manifest))
-    const signatures = [{ mediaType: SSH_SIGNATURE_TYPE, ...signature }]
-    const manifests = [release, add(manifestText(SIGNATURES_TYPE, signatures, { subject: release }))]
-    if (by !== null) {
-      const envelope = add(writeEnvelope(pointer, [by.sign('solo-channel', pointer)]))
-      manifests.push(add(manifestText(CHANNEL_TYPE, [{ mediaType: POINTER_TYPE, ...envelope }], {})))
-    }
-    this.#index = new TextEncoder().encode(indexText(manifests))
-  }
-
-  index(): Promise<Uint8Array> {
-    this.looks += 1
-    return this.isAway ? Promise.reject(new SourceError('away')) : Promise.resolve(this.#index)
-  }
-
-  document(digest: string): Promise<Uint8Array> {
-    return Promise.resolve(this.#documents.get(digest) ?? new Uint8Array())
-  }
-
-  open(): AsyncIterable<Uint8Array> {
-    throw new SourceError('nobody asks for blobs here')
+class Channel extends PublishedChannel {
+  constructor() {
+    super({ sample, signer, atMs: startMs })
   }
 }
 
@@ -151,6 +99,28 @@ describe('followChannel()', () => {
     const { waitsMs, installs } = await follow(channel, 2)
     expect(waitsMs).toEqual([30 * minute, 15 * minute + minute / 2])
     expect(installs).toBe(1)
+  })
+
+  test('waits while a channel is on hold, and until this device is among its share; force waits for no share and window', async () => {
+    const channel = new Channel()
+    const night = { from: '23:00', to: '01:00' }
+    for (const [held, released] of [
+      [{ hold: true }, {}],
+      [{ percentage: 0 }, { percentage: 100 }],
+      [
+        { percentage: 0, window: night },
+        { percentage: 0, window: night, force: true },
+      ],
+    ] as const) {
+      channel.publish(held)
+      let looks = 0
+      const onEvent = (event: FollowerEvent): void => {
+        if (event.type === 'decision' && (looks += 1) === 3) channel.publish(released)
+        else if (event.type === 'installed') expect(looks, JSON.stringify(held)).toBe(4)
+        if (looks < 4 && event.type === 'decision') expect(event.decision.action).toBe('wait')
+      }
+      expect((await follow(channel, 5, { onEvent })).installs).toBe(1)
+    }
   })
 
   test('asks again soon after a failure, then later and later, and goes on', async () => {

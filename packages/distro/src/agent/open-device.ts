@@ -5,7 +5,7 @@ import { installByUpdater, installFromStick, slotStates } from '@pkg/update/upda
 import type { SlotState } from '@pkg/update/updater-protocol'
 import { Bell } from './bell.ts'
 import type { DeviceStatus } from './bodies.ts'
-import { Channel } from './channel.ts'
+import { Channel, channelFiles, sourceOf } from './channel.ts'
 import { askInit, ControlUnreachable, watchInit } from './control-client.ts'
 import type { Device } from './device.ts'
 import type { Identity } from './identity.ts'
@@ -37,7 +37,10 @@ export function openDevice(settings: AgentSettings, { fingerprint }: Identity, l
   const channel =
     settings.channel === null || updates === null
       ? null
-      : new Channel({ ...{ settings: settings.channel, folder, updates, machine, slots, restart, log } })
+      : new Channel({
+          ...{ settings: settings.channel, source: sourceOf(settings.channel), files: channelFiles },
+          ...{ folder, updates, machine, slots, restart, log },
+        })
   const whole = async (
     status: MachineStatus,
     states: Promise<DeviceStatus['slots']>,
