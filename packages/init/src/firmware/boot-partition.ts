@@ -4,6 +4,7 @@
  * several writes, and a power cut between two of them would leave the slot that runs with an empty file, or two names.
  */
 import { planFatCompaction } from '@pkg/image/fat-compact'
+import { planFatReclaim } from '@pkg/image/fat-reclaim'
 import { planFatRename } from '@pkg/image/fat-rename'
 import { mount } from '@pkg/mount/mount'
 import { unmount } from '@pkg/mount/unmount'
@@ -77,6 +78,7 @@ export function bootPartition(device: string): BootPartition {
 /**
  * Makes room in a folder of a partition that is not mounted: the loader counts a boot by a renaming, for which EDK2
  * appends an entry, and that must stay within the folder's first sector, or a power cut may leave a slot without a name.
+ * Then gives back the clusters that no file of the partition has.
  *
  * @param folder - absolute, from the root of the partition
  * @returns what was done
@@ -89,7 +91,20 @@ export async function compactFolder(device: string, folder: string): Promise<str
     disk.write(offset, bytes)
     disk.flush()
   }
-  return writes.length === 0 ? 'as it should be' : 'gaps closed'
+  const compacted = writes.length === 0 ? 'as it should be' : 'gaps closed'
+  const clusters = await reclaimClusters(disk)
+  return clusters === 0 ? compacted : `${compacted}, ${clusters} clusters given back`
+}
+
+/**
+ * Gives back what a power cut has left of a file that was being made, and how many clusters that were: else the third
+ * cut in the first installation of a slot would leave no room for a fourth.
+ */
+async function reclaimClusters(disk: BlockDevice): Promise<number> {
+  const { clusters, writes } = await planFatReclaim(disk)
+  for (const { offset, bytes } of writes) disk.write(offset, bytes)
+  if (writes.length > 0) disk.flush()
+  return clusters
 }
 
 /** The updater may have it mounted, to read only, for a moment: then it cannot be mounted to be written. */
