@@ -213,8 +213,6 @@ describe('the end', () => {
     const askedMs = stampMs(text, /init: shutting down: power-off/)
     const killedMs = stampMs(text, /init: stubborn: still running 1500 ms after SIGTERM, killing its cgroup/)
     expect(killedMs - askedMs).toBeGreaterThanOrEqual(STOP_TIMEOUT_MS - 1)
-    // A second and a half for a host that is busy.
-    expect(killedMs - askedMs).toBeLessThan(STOP_TIMEOUT_MS + 1500)
     expect(text).toMatch(/init: power-off now/)
     expect(text).not.toMatch(/no time left|EBUSY|init: .*: E[A-Z]+:/)
   })

@@ -94,7 +94,7 @@ describe(`a root of EROFS under dm-verity (seed ${seed})`, () => {
     await writeFile(bad, bytes)
     const disks = [{ file: good }, { file: bad }]
     vm = await boot({ backend: 'uml', root: 'host', modules: ['erofs', 'dm_verity'], disks })
-  }, 120_000)
+  })
   afterAll(() => vm.kill())
 
   async function shell(script: string): Promise<string> {
@@ -134,7 +134,7 @@ describe(`a root of EROFS under dm-verity (seed ${seed})`, () => {
     expect(found).toEqual(expected)
   })
 
-  test('has the bytes of every file', { timeout: 60_000 }, async () => {
+  test('has the bytes of every file', async () => {
     const said = await shell(`cd /mnt/disk0; find . -type f -printf '%P\\0' | xargs -0 sha256sum -z`)
     const found = new Map(
       said
@@ -151,7 +151,7 @@ describe(`a root of EROFS under dm-verity (seed ${seed})`, () => {
     expect(found).toEqual(expected)
   })
 
-  test('has the extended attributes of every node that may have them', { timeout: 60_000 }, async () => {
+  test('has the extended attributes of every node that may have them', async () => {
     // getfattr's output has no form for names of any characters. What the kernel lists and does not give is left out.
     const script = `
 import json, os, sys

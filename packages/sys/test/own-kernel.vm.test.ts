@@ -28,7 +28,7 @@ beforeAll(async () => {
     ],
     // An alarm of the clock is told by an interrupt of the machine's; the time is the guest's own from then on.
     qemuArguments: ['-rtc', 'base=2030-01-01T00:00:00'],
-    timeoutMs: 120_000,
+    timeoutMs: 240_000,
   })
 })
 afterAll(() => vm.kill())

@@ -31,12 +31,12 @@ test.each(['namespace', 'uml', 'qemu'])(
     const type = (line: string): void => void child.stdin?.write(`${line}\n`)
     const closed = once(child, 'close')
     // A terminal echoes what is typed: what is looked for is not in it.
-    await expect.poll(() => said, { timeout: 60_000 }).toMatch(/[#$] $/)
+    await expect.poll(() => said, { timeout: 120_000 }).toMatch(/[#$] $/)
     type('stty size >/dev/null && tty && echo $((6 * 7)) is $(id -u)')
-    await expect.poll(() => said, { timeout: 20_000 }).toMatch(/\/dev\/pts\/\d+\r\n42 is 0\r\n/)
+    await expect.poll(() => said, { timeout: 120_000 }).toMatch(/\/dev\/pts\/\d+\r\n42 is 0\r\n/)
     // Ctrl-C is the shell's program's affair, and not ours.
     type('sleep 1000')
-    await expect.poll(() => said, { timeout: 20_000 }).toMatch(/sleep 1000\r\n/)
+    await expect.poll(() => said, { timeout: 120_000 }).toMatch(/sleep 1000\r\n/)
     child.stdin?.write('\u0003')
     type('exit 3')
     const [status] = (await closed) as [number | null]

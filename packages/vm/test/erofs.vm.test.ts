@@ -100,11 +100,11 @@ describe('an EROFS image of @pkg/image', () => {
       rootImage,
       memoryMiB: 128,
       networks: [],
-      timeoutMs: 120_000,
+      timeoutMs: 240_000,
     })
     await vm.waitForPoweroff()
     said = vm.console.text
-  }, 150_000)
+  })
 
   afterAll(() => rmSync(folder, { recursive: true, force: true }))
 

@@ -5,7 +5,7 @@ import { startQemu, type QemuMachine, type QemuOptions } from '../src/qemu.ts'
 import { linuxGuest, type LinuxGuest } from './linux-guest.ts'
 
 // Debian's cloud kernel under TCG takes 2 s to its init on an idle machine, and 15 s on a busy one.
-const limits = { memoryMiB: 128, networks: [], timeoutMs: 90_000 } as const
+const limits = { memoryMiB: 128, networks: [], timeoutMs: 240_000 } as const
 
 async function bootLinux(
   { kernel, initrd, append }: LinuxGuest,

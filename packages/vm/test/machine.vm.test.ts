@@ -23,7 +23,7 @@ afterAll(() => {
 })
 
 const start = (options: Partial<QemuOptions> = {}): Promise<QemuMachine> =>
-  startQemu({ ...guest, memoryMiB: 128, networks: [], timeoutMs: 90_000, ...options })
+  startQemu({ ...guest, memoryMiB: 128, networks: [], timeoutMs: 240_000, ...options })
 
 async function ready(options: Partial<QemuOptions> = {}): Promise<QemuMachine> {
   const vm = await start(options)

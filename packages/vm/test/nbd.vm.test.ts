@@ -36,11 +36,11 @@ for attempt in 1 2 3 4 5 6 7 8 9; do [ -b /dev/sda ] || sleep 0.3; done
     memoryMiB: 128,
     networks: [],
     disks: [{ nbd: disk.uri }],
-    timeoutMs: 100_000,
+    timeoutMs: 240_000,
   })
   for (let from = 0; ;) {
     const line = /guest: (?:mark (\S+)|done)\n/
-    const match = await vm.console.waitFor(line, { from, timeoutMs: 90_000 })
+    const match = await vm.console.waitFor(line, { from, timeoutMs: 240_000 })
     from += match.index + match[0].length
     if (match[1] === undefined) break
     disk.mark(match[1])

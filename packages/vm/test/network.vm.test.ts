@@ -27,7 +27,7 @@ while read line; do eval "$line"; done
 
 function start(guest: LinuxGuest, shared: PrivateNetwork): Promise<QemuMachine> {
   const networks = [{ kind: 'private', network: shared } as const]
-  return startQemu({ ...guest, memoryMiB: 128, networks, timeoutMs: 100_000 })
+  return startQemu({ ...guest, memoryMiB: 128, networks, timeoutMs: 240_000 })
 }
 
 /** Runs a command in the client, and gives its exit status. */

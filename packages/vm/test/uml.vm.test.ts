@@ -201,7 +201,7 @@ describe('how a guest ends', () => {
     })
     await guest.console.waitFor(/tick/)
     await guest.pause()
-    await new Promise((resolve) => setTimeout(resolve, 200))
+    await new Promise((resolve) => setTimeout(resolve, 1_000))
     const { position } = guest.console
     await new Promise((resolve) => setTimeout(resolve, 1_000))
     expect(guest.console.position).toBe(position)
@@ -243,7 +243,7 @@ test('onControl gives a serial line that carries every byte of three million, bo
     folder: folder.path,
     program: '/bin/bun',
     args: ['/agent.js', '--control=tty:/dev/ttyS0'],
-    timeoutMs: 100_000,
+    timeoutMs: 240_000,
     onControl: (control) => {
       control.on('data', (bytes: Uint8Array) => {
         if (size === 0) control.write(sent)

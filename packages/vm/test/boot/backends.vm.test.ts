@@ -54,7 +54,7 @@ describe.each(BACKENDS)('a guest in %s', (backend) => {
 })
 
 test.each(BACKENDS)('a guest in %s that goes without its end mark fails', async (backend) => {
-  await using vm = await boot({ backend, snapshot: backend === 'qemu', timeoutMs: 120_000 })
+  await using vm = await boot({ backend, snapshot: backend === 'qemu', timeoutMs: 240_000 })
   const { exited } = vm
   await vm
     .runWith({ pid1: true }, async () => {

@@ -18,7 +18,7 @@ async function callGetppid(vm: Vm): Promise<unknown> {
   return vm.run(async () => (await import('@pkg/sys/process')).getppid()).catch((error: unknown) => error)
 }
 
-const debugged: BootOptions = { backend: 'qemu', snapshot: true, cpus: 1, gdb: true, timeoutMs: 120_000 }
+const debugged: BootOptions = { backend: 'qemu', snapshot: true, cpus: 1, gdb: true, timeoutMs: 240_000 }
 const [CLI, JUMP_TO_ITSELF] = [[0xfa], [0xeb, 0xfe]]
 
 test('gdb reads the banner of the kernel', async () => {
@@ -78,7 +78,7 @@ test("gdb: 'wait' tells where before the guest runs, and lets it go", async () =
       expect(waiting).toBe(true)
       firstInstruction = debug(port, ['print/x $pc'])
     },
-    timeoutMs: 120_000,
+    timeoutMs: 240_000,
   })
   // The reset vector (Intel SDM vol. 3, 10.1.4).
   expect(await firstInstruction).toContain('= 0xfff0')

@@ -22,7 +22,7 @@ test.each(['qemu', 'uml'] as const)(
   "in %s a mount loads its file system's module by itself",
   async (backend) => {
     const disks: BootOptions['disks'] = [{ name: 'data', sizeBytes: 64 << 20 }]
-    await using vm = await boot({ backend, root: 'host', disks, timeoutMs: 120_000 })
+    await using vm = await boot({ backend, root: 'host', disks, timeoutMs: 240_000 })
     expect(await vm.readText('/proc/modules')).not.toMatch(/^vfat /m)
     const disk = await vm.device('data')
     await vm.exec('mkfs.vfat', [disk])
@@ -33,7 +33,7 @@ test.each(['qemu', 'uml'] as const)(
 )
 
 test('modprobe loads by name with parameters, and says what it does not know', async () => {
-  await using vm = await boot({ backend: 'qemu', snapshot: true, timeoutMs: 120_000 })
+  await using vm = await boot({ backend: 'qemu', snapshot: true, timeoutMs: 240_000 })
   await vm.exec('modprobe', ['dummy', 'numdummies=3'])
   expect(
     await vm.run(async () => (await import('node:fs')).readdirSync('/sys/class/net').toSorted()),

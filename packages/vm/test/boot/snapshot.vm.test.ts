@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest'
 import { boot, type BootOptions } from '../../src/boot.ts'
 
-const saved: BootOptions = { backend: 'qemu', snapshot: true, timeoutMs: 120_000 }
+const saved: BootOptions = { backend: 'qemu', snapshot: true, timeoutMs: 240_000 }
 
 /** Runs in the guest: what every generator of random numbers there gives first. */
 async function draw(): Promise<unknown[]> {

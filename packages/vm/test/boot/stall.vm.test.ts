@@ -9,7 +9,7 @@ import { directKernel } from '../../src/kernel/direct.ts'
 import { startQemu } from '../../src/qemu.ts'
 
 test('a microvm boots, and keeps the time', async () => {
-  await using vm = await boot({ machine: 'microvm', accelerator: 'tcg', timeoutMs: 110_000 })
+  await using vm = await boot({ machine: 'microvm', accelerator: 'tcg', timeoutMs: 240_000 })
   expect(await vm.readText('/proc/cmdline')).toMatch(/ tsc_early_khz=\d{6,8} /)
   const asked = async (): Promise<{ beforeMs: number; guestMs: number; afterMs: number }> => {
     const beforeMs = performance.now()
@@ -36,7 +36,7 @@ test('watchBoot() sees a kernel that waits for a clock which it does not have', 
     // two of six such boots hung (QEMU 7.2, TCG, a busy host), and of those that were told none of thirty.
     qemuArguments: ['-machine', 'pit=off'],
     append: 'earlyprintk=ttyS0 tsc_early_khz=0',
-    timeoutMs: 110_000,
+    timeoutMs: 240_000,
   })
   await vm.console.waitFor(/APIC: Switch to symmetric I\/O mode|could not calculate TSC/)
   const over = AbortSignal.timeout(60_000)
