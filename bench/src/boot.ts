@@ -14,8 +14,8 @@ import { type Row, rowOf } from './report.ts'
 /** The port that all guests serve. */
 const guestPort = 8080
 
-/** How long a guest may take to serve its page. */
-const pageTimeoutMs = 120_000
+/** How long a guest may take to serve its page: one that hangs is ended, and one on a busy machine is not. */
+const pageTimeoutMs = 600_000
 
 const forwards = [{ host: 0, guest: guestPort }]
 

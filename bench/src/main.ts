@@ -7,7 +7,7 @@ import { overLimit, printJson, printTable, type Row, rowOf } from './report.ts'
 import { findCpu } from './workshop.ts'
 
 const planned = Object.keys(plans) as (keyof typeof plans)[]
-const groups = [...planned, 'build', 'boot', 'update', 'vm'] as const
+const groups = [...planned, 'import', 'build', 'boot', 'update', 'vm'] as const
 type Group = (typeof groups)[number]
 
 const usage = `Usage: npm run bench -- [--json] [--only ${groups.join('|')}]
@@ -19,7 +19,7 @@ Measures Solo and its peers in interleaved rounds and prints ratios (ours / peer
   --json           only JSON on standard output: a list of
                    { name, ours, peer, peerName, ratio, unit, interval, rounds }
   --only NAME      one group; may be given several times
-  --rounds N       rounds of calls, spawn and reactor (default 25, at least 15)
+  --rounds N       rounds of calls, spawn, reactor and import (default 25, at least 15)
   --build-rounds N rounds of build (default 5)
   --boot-rounds N  rounds of boot (default 5)
   --update-rounds N  rounds of update (default 5)
@@ -173,6 +173,7 @@ async function main(): Promise<number> {
   }
   // Imported only here: the packages that build an appliance take longer to load than getppid to measure.
   const own: Partial<Record<Group, () => Promise<Row[]>>> = {
+    import: async () => (await import('./import.ts')).measureImports(options.rounds, prefix, say),
     build: async () => (await import('./build.ts')).measureBuilds(options.buildRounds, say),
     boot: async () => await (await import('./boot.ts')).measureBoots(options.bootRounds, say),
     update: async () => await (await import('./update.ts')).measureUpdates(options.updateRounds, say),

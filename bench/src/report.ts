@@ -2,7 +2,7 @@
 import { compare } from './statistics.ts'
 
 /** Nanoseconds in each unit of time, bytes in each unit of size. */
-const unitSize = { ns: 1, µs: 1e3, s: 1e9, KB: 1e3, MB: 1e6 } as const
+const unitSize = { ns: 1, µs: 1e3, ms: 1e6, s: 1e9, KB: 1e3, MB: 1e6 } as const
 
 /** One comparison. Null where a contestant could not be had. */
 export interface Row {

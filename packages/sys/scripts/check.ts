@@ -9,7 +9,8 @@
 import { evaluate } from './evaluate.ts'
 import { type Architecture, findNames, type Toolchain } from './headers.ts'
 import { typeName, layoutName, type Field, type Layout } from './layouts.ts'
-import { extraConstants, kernelStructs, libcStructs, namedLayouts } from './selection.ts'
+import { extraConstants } from './selection/headers.ts'
+import { kernelStructs, libcStructs, namedLayouts } from './selection/structs.ts'
 import { versionOf, withToolchains, type PerArchitecture } from './tables.ts'
 
 /** The tables as committed, for both architectures. */

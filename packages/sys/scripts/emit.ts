@@ -2,7 +2,8 @@
 
 import type { Architecture, Notation } from './headers.ts'
 import type { Layout } from './layouts.ts'
-import { areaOf, libcHeaders } from './selection.ts'
+import { areaOf, libcHeaders } from './selection/headers.ts'
+import { layoutAreaOf } from './selection/structs.ts'
 import type { Constant, PerArchitecture, Tables } from './tables.ts'
 
 const generatedBy =
@@ -154,33 +155,52 @@ const emitLayout = ({ size, fields }: Layout): string =>
     .map(([name, [type, ...numbers]]) => `    ${key(name)}: [${[quote(type), ...numbers].join(', ')}],\n`)
     .join('')}  },\n} as const\n`
 
-/** Layouts of structs; where the architectures differ, the running one's, and both in `layoutsByArchitecture`. */
-export function emitStructs(tables: Tables): string {
-  const differing: string[] = []
-  const layouts = [...tables.layouts].map(([name, { x64, arm64 }]) => {
-    if (!x64 || !arm64) throw new Error(`struct ${name} is missing on an architecture`)
-    const doc = (size: string): string => `\n/** \`struct ${name}\`, ${size} bytes. */\n`
-    const text = emitLayout(x64)
-    const other = emitLayout(arm64)
-    if (text === other) return `${doc(`${x64.size}`)}export const ${name} = ${text}`
-    differing.push(name)
-    const both = x64.size === arm64.size ? `${x64.size}` : `${x64.size} (x86-64) or ${arm64.size} (arm64)`
-    return `\nconst ${name}_x64 = ${text}
-const ${name}_arm64 = ${other}${doc(both)}export const ${name}: typeof ${name}_x64 | typeof ${name}_arm64 =
-  arch === 'arm64' ? ${name}_arm64 : ${name}_x64
-`
+const layoutsSubject = 'Layouts of kernel structs: size, and fields as [type, offset, count of an array].'
+
+type Layouts = PerArchitecture<Layout>
+
+/** The layout of one struct, in `by-architecture.ts` when there are two. */
+function emitStruct(name: string, { x64, arm64 }: Layouts): string {
+  if (!x64 || !arm64) throw new Error(`struct ${name} is missing on an architecture`)
+  const both = x64.size === arm64.size ? `${x64.size}` : `${x64.size} (x86-64) or ${arm64.size} (arm64)`
+  const doc = `\n/** \`struct ${name}\`, ${both} bytes. */\n`
+  if (!layoutDiffers({ x64, arm64 })) return `${doc}export const ${name} = ${emitLayout(x64)}`
+  return `${doc}export const ${name}: (typeof layoutsByArchitecture.${name})['x64' | 'arm64'] =
+  layoutsByArchitecture.${name}[process.arch === 'arm64' ? 'arm64' : 'x64']\n`
+}
+
+const layoutDiffers = ({ x64, arm64 }: Layouts): boolean => JSON.stringify(x64) !== JSON.stringify(arm64)
+
+/**
+ * Layouts of structs: a file for each area, and one that has all. Where the architectures differ they are the running
+ * one's, and both in `layoutsByArchitecture`. By path in the generated folder.
+ */
+export function emitStructs(tables: Tables): Record<string, string> {
+  const areas = Map.groupBy(tables.layouts, ([name]) => layoutAreaOf.get(name) ?? 'other')
+  const files = [...areas].map(([area, layouts]) => {
+    const subject = heading(tables, layoutsSubject)
+    const both = layouts.some(([, layout]) => layoutDiffers(layout))
+    const imports = both ? "\nimport { layoutsByArchitecture } from './by-architecture.ts'\n" : ''
+    return [
+      `structs/${area}.ts`,
+      `${subject}${imports}${layouts.map((row) => emitStruct(...row)).join('')}`,
+    ] as const
   })
-  const types = differing.map(
-    (name) =>
-      `  readonly ${name}: { readonly x64: typeof ${name}_x64; readonly arm64: typeof ${name}_arm64 }\n`,
+  const differing = [...tables.layouts].filter(([, layout]) => layoutDiffers(layout))
+  const rows = differing.map(
+    ([name, { x64, arm64 }]) =>
+      `  ${name}: {\n    x64: ${emitLayout(x64 as Layout).replace(' as const\n', '')},\n    arm64: ${emitLayout(arm64 as Layout).replace(' as const\n', '')},\n  },\n`,
   )
-  const rows = differing.map((name) => `  ${name}: { x64: ${name}_x64, arm64: ${name}_arm64 },\n`)
-  return `${heading(tables, 'Layouts of kernel structs: size, and fields as [type, offset, count of an array].')}
-const arch: string = process.arch
-${layouts.join('')}
+  const byArchitecture = `${heading(tables, layoutsSubject)}
 /** The structs whose layout depends on the architecture, with both layouts: for programs compiled for another machine. */
-export const layoutsByArchitecture: {
-${types.join('')}} = {
-${rows.join('')}}
+export const layoutsByArchitecture = {
+${rows.join('')}} as const
 `
+  const all = `${heading(tables, 'All layouts of structs; the files of structs/ have them by area.')}
+export { layoutsByArchitecture } from './structs/by-architecture.ts'
+${[...areas.keys()]
+  .toSorted((a, b) => (a < b ? -1 : 1))
+  .map((area) => `export * from './structs/${area}.ts'\n`)
+  .join('')}`
+  return { 'structs.ts': all, 'structs/by-architecture.ts': byArchitecture, ...Object.fromEntries(files) }
 }

@@ -21,13 +21,13 @@ export const generatedFiles = (tables: Tables): Record<string, string> => ({
   'syscalls.ts': emitSyscalls(tables),
   ...emitConstants(tables),
   'errno.ts': emitErrno(tables),
-  'structs.ts': emitStructs(tables),
+  ...emitStructs(tables),
 })
 
 function write(): void {
   const folder = fileURLToPath(new URL('../src/generated/', import.meta.url))
   const files = generatedFiles(collectTables())
-  mkdirSync(`${folder}constants`, { recursive: true })
+  for (const name of ['constants', 'structs']) mkdirSync(`${folder}${name}`, { recursive: true })
   for (const [name, text] of Object.entries(files)) {
     writeFileSync(`${folder}${name}`, text)
     process.stdout.write(`${name}: ${text.split('\n').length} lines\n`)

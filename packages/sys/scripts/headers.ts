@@ -4,7 +4,8 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { kernelHeaders, kernelPreamble, libcHeaders, type HeaderSelection } from './selection.ts'
+import { kernelHeaders, libcHeaders, type HeaderSelection } from './selection/headers.ts'
+import { kernelPreamble } from './selection/structs.ts'
 
 export type Architecture = 'x64' | 'arm64'
 

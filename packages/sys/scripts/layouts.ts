@@ -3,7 +3,7 @@
 import { readBtf, type BtfType } from './btf.ts'
 import { compileObject, evaluate, readSection } from './evaluate.ts'
 import type { Architecture, Toolchain } from './headers.ts'
-import { kernelStructs, libcStructs, namedLayouts, type FieldType } from './selection.ts'
+import { kernelStructs, libcStructs, namedLayouts, type FieldType } from './selection/structs.ts'
 
 /** A field: type, offset in bytes, and for an array the number of its elements (0: the rest of the bytes). */
 export type Field = readonly [type: FieldType, offset: number, count?: number]

@@ -16,7 +16,7 @@ import {
   type Toolchain,
 } from './headers.ts'
 import { collectLayouts, type Layout } from './layouts.ts'
-import { extraConstants } from './selection.ts'
+import { extraConstants } from './selection/headers.ts'
 
 /** A value per architecture; absent where the kernel has no such name. */
 export interface PerArchitecture<T> {

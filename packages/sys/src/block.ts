@@ -1,5 +1,12 @@
 // Block devices and loop devices by typed requests.
 import {
+  LOOP_CLR_FD,
+  LOOP_CONFIGURE,
+  LOOP_CTL_GET_FREE,
+  LOOP_GET_STATUS64,
+  LOOP_SET_CAPACITY,
+} from './generated/constants/device.ts'
+import {
   BLKDISCARD,
   BLKFLSBUF,
   BLKGETSIZE64,
@@ -9,20 +16,13 @@ import {
   BLKRRPART,
   BLKSSZGET,
   BLKZEROOUT,
-} from './generated/constants/file.ts'
-import {
-  LOOP_CLR_FD,
-  LOOP_CONFIGURE,
-  LOOP_CTL_GET_FREE,
-  LOOP_GET_STATUS64,
-  LOOP_SET_CAPACITY,
-} from './generated/constants/device.ts'
+} from './generated/constants/filesystem.ts'
 import { check } from './errno.ts'
 import { type AsFd, fdNumber } from './fd.ts'
 import { bind } from './raw.ts'
 import { fromCString, u32, u64 } from './raw/arguments.ts'
 import { alloc } from './struct.ts'
-import * as structs from './structs.ts'
+import * as structs from './generated/structs/device.ts'
 
 const raw = {
   ioctl: bind('ioctl', 'int', 'int', 'int'),

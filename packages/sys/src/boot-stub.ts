@@ -1,6 +1,6 @@
 // The kernel's /init: a few system calls that give the runtime what it cannot start without.
-import { AT_FDCWD } from './generated/constants/file.ts'
 import { MS_NODEV, MS_NOEXEC, MS_NOSUID } from './generated/constants/mount.ts'
+import { AT_FDCWD } from './generated/constants/open.ts'
 import { Program, vector } from './program.ts'
 
 /** What the stub executes when it is done. */

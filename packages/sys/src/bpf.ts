@@ -14,7 +14,7 @@ import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { addressOf, bind } from './raw.ts'
 import { bytes, cString, fromCString, u32 } from './raw/arguments.ts'
 import { alloc, type StructView } from './struct.ts'
-import * as structs from './structs.ts'
+import * as structs from './generated/structs/bpf.ts'
 
 const raw = bind('bpf', 'int', 'ptr', 'int')
 

@@ -20,7 +20,7 @@ import { type AsFd, fdNumber } from './fd.ts'
 import { bind } from './raw.ts'
 import { cString, fromCString, u32 } from './raw/arguments.ts'
 import { alloc, type StructView, view } from './struct.ts'
-import * as structs from './structs.ts'
+import * as structs from './generated/structs/device.ts'
 
 const raw = bind('ioctl', 'int', 'int', 'ptr')
 

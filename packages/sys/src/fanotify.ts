@@ -1,5 +1,5 @@
 // fanotify: being told of, and asked about, accesses in whole mounts and file systems.
-import { FAN_CLOEXEC } from './generated/constants/file.ts'
+import { FAN_CLOEXEC } from './generated/constants/notify.ts'
 import { check, isSysError } from './errno.ts'
 import { type AsFd, dirfdNumber, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'

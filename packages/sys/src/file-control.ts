@@ -7,13 +7,13 @@ import {
   FITRIM,
   FS_IOC_GETFLAGS,
   FS_IOC_SETFLAGS,
-} from './generated/constants/file.ts'
+} from './generated/constants/filesystem.ts'
 import { check } from './errno.ts'
 import { type AsFd, fdNumber } from './fd.ts'
 import { bind } from './raw.ts'
 import { u32, u64 } from './raw/arguments.ts'
 import { alloc } from './struct.ts'
-import * as structs from './structs.ts'
+import * as structs from './generated/structs/filesystem.ts'
 
 const raw = {
   ioctl: bind('ioctl', 'int', 'int', 'int'),

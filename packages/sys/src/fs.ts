@@ -1,11 +1,11 @@
 // Calls that name files: opening, making, removing, asking about.
-import { O_CLOEXEC } from './generated/constants/file.ts'
+import { O_CLOEXEC } from './generated/constants/open.ts'
 import { check } from './errno.ts'
 import { type AsFd, dirfdNumber, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'
 import { cString, fromCString, u32 } from './raw/arguments.ts'
 import { alloc } from './struct.ts'
-import * as structs from './structs.ts'
+import * as structs from './generated/structs/file.ts'
 
 export {
   type FileAttr,

@@ -1,5 +1,5 @@
 // Futexes: sleeping until a word of memory changes, across threads and processes. `Atomics.wait` serves the engine's own.
-import { FUTEX2_SIZE_U32, FUTEX_CMP_REQUEUE, FUTEX_WAIT, FUTEX_WAKE } from './generated/constants/memory.ts'
+import { FUTEX2_SIZE_U32, FUTEX_CMP_REQUEUE, FUTEX_WAIT, FUTEX_WAKE } from './generated/constants/futex.ts'
 import { check } from './errno.ts'
 import { liveMapping } from './memory/mapping.ts'
 import type { Mapping } from './memory.ts'

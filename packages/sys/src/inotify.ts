@@ -1,5 +1,5 @@
 // inotify: being told of changes to files and folders by name.
-import { IN_CLOEXEC } from './generated/constants/file.ts'
+import { IN_CLOEXEC } from './generated/constants/notify.ts'
 import { check, isSysError } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'

@@ -1,14 +1,15 @@
 // io_uring: a queue of calls that the kernel makes, and a queue of their results, in shared memory.
-import { IORING_FEAT_SINGLE_MMAP, IORING_OFF_SQES, IORING_OFF_SQ_RING } from './generated/constants/uring.ts'
 import { MAP_POPULATE, MAP_SHARED } from './generated/constants/memory.ts'
+import { IORING_FEAT_SINGLE_MMAP, IORING_OFF_SQES, IORING_OFF_SQ_RING } from './generated/constants/uring.ts'
 import { check } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { liveMapping } from './memory/mapping.ts'
-import { type Mapping, mmap } from './memory.ts'
+import { mmap } from './memory/map.ts'
+import type { Mapping } from './memory/mapping.ts'
 import { bind } from './raw.ts'
 import { bytes, size, u32, u64 } from './raw/arguments.ts'
 import { alloc, type StructView } from './struct.ts'
-import * as structs from './structs.ts'
+import * as structs from './generated/structs/uring.ts'
 
 const raw = {
   setup: bind('io_uring_setup', 'int', 'ptr'),

@@ -1,5 +1,5 @@
 // Calls on open file descriptors: bytes in and out, pipes, duplicates, control, flushing.
-import { F_DUPFD_CLOEXEC, F_GETFL, F_SETFL, O_CLOEXEC, O_NONBLOCK } from './generated/constants/file.ts'
+import { F_DUPFD_CLOEXEC, F_GETFL, F_SETFL, O_CLOEXEC, O_NONBLOCK } from './generated/constants/open.ts'
 import { check } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'

@@ -9,7 +9,7 @@ import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'
 import { u32, u64 } from './raw/arguments.ts'
 import { alloc } from './struct.ts'
-import * as structs from './structs.ts'
+import * as structs from './generated/structs/security.ts'
 
 const raw = {
   createRuleset: bind('landlock_create_ruleset', 'ptr', 'int', 'int'),

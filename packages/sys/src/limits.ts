@@ -1,11 +1,15 @@
 // What processes may use and have used: resource limits, usage, priorities of processor and disk.
 import { IOPRIO_CLASS_SHIFT, RLIM_INFINITY, RUSAGE_SELF } from './generated/constants/process.ts'
+import { rusage } from './generated/structs/process.ts'
+import { tms } from './generated/structs/time.ts'
 import { check } from './errno.ts'
 import { ioPriorityNumber } from './limits/io-priority.ts'
+import { decodeRusage, type Rusage } from './limits/rusage.ts'
 import { bind } from './raw.ts'
 import { u32 } from './raw/arguments.ts'
-import { alloc, type StructView } from './struct.ts'
-import * as structs from './structs.ts'
+import { alloc } from './struct.ts'
+
+export { decodeRusage, type Rusage } from './limits/rusage.ts'
 
 const raw = {
   prlimit64: bind('prlimit64', 'int', 'int', 'ptr', 'ptr'),
@@ -85,44 +89,6 @@ export function setrlimit(resource: number, limit: ResourceLimit): void {
   check(raw.setrlimit(u32(resource, 'resource'), encodeLimit(limit)), 'setrlimit')
 }
 
-/** What was used: `struct rusage`. */
-export interface Rusage {
-  /** Time in programs, microseconds. */
-  userUs: number
-  /** Time in the kernel, microseconds. */
-  systemUs: number
-  /** Most memory resident at once, kibibytes. */
-  ru_maxrss: number
-  /** Page faults without and with I/O. */
-  ru_minflt: number
-  ru_majflt: number
-  /** Blocks read and written. */
-  ru_inblock: number
-  ru_oublock: number
-  /** Switches because it waited, and because its time was up. */
-  ru_nvcsw: number
-  ru_nivcsw: number
-}
-
-/** The fields of a filled `struct rusage`. */
-export function decodeRusage(struct: StructView<typeof structs.rusage>): Rusage {
-  const count = (field: 'ru_maxrss' | 'ru_minflt' | 'ru_majflt' | 'ru_inblock' | 'ru_oublock'): number =>
-    Number(struct.get(field))
-  const us = (name: 'ru_utime' | 'ru_stime'): number =>
-    Number(struct.get(`${name}.tv_sec`)) * 1_000_000 + Number(struct.get(`${name}.tv_usec`))
-  return {
-    userUs: us('ru_utime'),
-    systemUs: us('ru_stime'),
-    ru_maxrss: count('ru_maxrss'),
-    ru_minflt: count('ru_minflt'),
-    ru_majflt: count('ru_majflt'),
-    ru_inblock: count('ru_inblock'),
-    ru_oublock: count('ru_oublock'),
-    ru_nvcsw: Number(struct.get('ru_nvcsw')),
-    ru_nivcsw: Number(struct.get('ru_nivcsw')),
-  }
-}
-
 /**
  * `getrusage(who, usage)` — what this process, this thread or the children that were waited for have used.
  *
@@ -130,7 +96,7 @@ export function decodeRusage(struct: StructView<typeof structs.rusage>): Rusage 
  * @see https://man7.org/linux/man-pages/man2/getrusage.2.html
  */
 export function getrusage(who: number = RUSAGE_SELF): Rusage {
-  const struct = alloc(structs.rusage)
+  const struct = alloc(rusage)
   check(raw.getrusage(u32(who, 'who'), struct.bytes), 'getrusage')
   return decodeRusage(struct)
 }
@@ -153,7 +119,7 @@ export interface Times {
  * @see https://man7.org/linux/man-pages/man2/times.2.html
  */
 export function times(): Times {
-  const struct = alloc(structs.tms)
+  const struct = alloc(tms)
   // Not checked: the result may be any number, and the call cannot fail with memory of ours.
   const elapsed = raw.times(struct.bytes)
   return {

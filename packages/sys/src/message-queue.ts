@@ -1,5 +1,5 @@
 // POSIX message queues: named, ordered by priority, with descriptors that can be watched.
-import { O_CLOEXEC } from './generated/constants/file.ts'
+import { O_CLOEXEC } from './generated/constants/open.ts'
 import { SIGEV_SIGNAL } from './generated/constants/signal.ts'
 import { check } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'

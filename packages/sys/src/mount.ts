@@ -17,7 +17,8 @@ import { type AsFd, dirfdNumber, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'
 import { cString, s64, u32 } from './raw/arguments.ts'
 import { alloc } from './struct.ts'
-import * as structs from './structs.ts'
+import { statfs } from './generated/structs/file.ts'
+import { mount_attr } from './generated/structs/mount.ts'
 
 export { listmount, type MountInfo, statmount } from './mount/info.ts'
 
@@ -220,7 +221,7 @@ function messages(fd: number): string {
 /** Reading another descriptor than a configuration's could block for ever, or take what is somebody else's. */
 function isConfiguration(fd: number): boolean {
   const ANON_INODE_FS_MAGIC = 0x0904_1934
-  const info = alloc(structs.statfs)
+  const info = alloc(statfs)
   if (isError(raw.fstatfs(fd, info.bytes)) || Number(info.get('f_type')) !== ANON_INODE_FS_MAGIC) return false
   // Timers and counters are such files too, and not ready mostly; a configuration always is.
   const POLLIN = 1
@@ -300,7 +301,7 @@ export function mount_setattr(dirfd: AsFd, path: string, flags: number, attr: Mo
 }
 
 function mountAttr(attr: MountAttr): Uint8Array {
-  const struct = alloc(structs.mount_attr)
+  const struct = alloc(mount_attr)
   struct.set('attr_set', attr.attr_set ?? 0)
   struct.set('attr_clr', attr.attr_clr ?? 0)
   struct.set('propagation', s64(attr.propagation ?? 0, 'propagation'))

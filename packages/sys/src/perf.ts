@@ -10,7 +10,7 @@ import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'
 import { u32, u64 } from './raw/arguments.ts'
 import { alloc } from './struct.ts'
-import * as structs from './structs.ts'
+import * as structs from './generated/structs/perf.ts'
 
 const raw = {
   open: bind('perf_event_open', 'ptr', 'int', 'int', 'int', 'int'),

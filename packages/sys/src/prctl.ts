@@ -28,7 +28,7 @@ import {
   PR_SET_SPECULATION_CTRL,
   PR_SET_THP_DISABLE,
   PR_SET_TIMERSLACK,
-} from './generated/constants/process.ts'
+} from './generated/constants/prctl.ts'
 import { check } from './errno.ts'
 import { bind } from './raw.ts'
 import { fromCString, size, u32 } from './raw/arguments.ts'

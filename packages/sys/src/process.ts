@@ -1,17 +1,13 @@
 // Calls about processes: who they are, telling them, waiting for them.
-import {
-  PR_GET_CHILD_SUBREAPER,
-  PR_SET_CHILD_SUBREAPER,
-  PR_SET_NAME,
-  P_PIDFD,
-} from './generated/constants/process.ts'
+import { PR_GET_CHILD_SUBREAPER, PR_SET_CHILD_SUBREAPER, PR_SET_NAME } from './generated/constants/prctl.ts'
+import { P_PIDFD } from './generated/constants/process.ts'
 import { check } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
-import { decodeRusage, type Rusage } from './limits.ts'
+import { decodeRusage, type Rusage } from './limits/rusage.ts'
 import { bind } from './raw.ts'
 import { cString, s64, u32 } from './raw/arguments.ts'
 import { alloc } from './struct.ts'
-import * as structs from './structs.ts'
+import * as structs from './generated/structs/process.ts'
 
 const raw = {
   getpid: bind('getpid'),

@@ -6,13 +6,13 @@ import {
   Q_QUOTAON,
   Q_SETQUOTA,
   Q_SYNC,
-} from './generated/constants/file.ts'
+} from './generated/constants/quota.ts'
 import { check } from './errno.ts'
 import { type AsFd, fdNumber } from './fd.ts'
 import { bind } from './raw.ts'
 import { cString, optionalCString, u32, u64 } from './raw/arguments.ts'
 import { alloc, type StructView } from './struct.ts'
-import * as structs from './structs.ts'
+import * as structs from './generated/structs/quota.ts'
 
 const raw = {
   quotactl: bind('quotactl', 'int', 'ptr', 'int', 'ptr'),

@@ -5,7 +5,7 @@ import { type AsFd, fdNumber } from './fd.ts'
 import { bind } from './raw.ts'
 import { bytes } from './raw/arguments.ts'
 import { alloc } from './struct.ts'
-import * as structs from './structs.ts'
+import * as structs from './generated/structs/system.ts'
 
 const raw = bind('ioctl', 'int', 'int', 'ptr')
 

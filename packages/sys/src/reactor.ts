@@ -1,5 +1,6 @@
 // Waiting for any file descriptor: one epoll instance of ours, and something that wakes JavaScript up when it
 // has events. The wakers are in reactor/.
+import { ENOENT } from './generated/constants/errno.ts'
 import {
   EPOLLERR,
   EPOLLHUP,
@@ -12,7 +13,6 @@ import {
   EPOLL_CTL_DEL,
   EPOLL_CTL_MOD,
 } from './generated/constants/event.ts'
-import { ENOENT } from './generated/constants/errno.ts'
 import { check, isError } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'

@@ -4,7 +4,7 @@ import { check } from './errno.ts'
 import { type AsFd, fdNumber } from './fd.ts'
 import { bind } from './raw.ts'
 import { alloc } from './struct.ts'
-import * as structs from './structs.ts'
+import * as structs from './generated/structs/device.ts'
 
 const raw = bind('ioctl', 'int', 'int', 'ptr')
 

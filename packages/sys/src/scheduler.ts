@@ -3,7 +3,7 @@ import { check } from './errno.ts'
 import { bind } from './raw.ts'
 import { u32, u64 } from './raw/arguments.ts'
 import { alloc } from './struct.ts'
-import * as structs from './structs.ts'
+import * as structs from './generated/structs/process.ts'
 
 const raw = {
   yield: bind('sched_yield'),

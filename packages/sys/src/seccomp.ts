@@ -9,7 +9,7 @@ import { OwnedFd } from './fd.ts'
 import { addressOf, bind } from './raw.ts'
 import { bytes, u32 } from './raw/arguments.ts'
 import { alloc } from './struct.ts'
-import * as structs from './structs.ts'
+import * as structs from './generated/structs/security.ts'
 
 export {
   type SeccompCondition,

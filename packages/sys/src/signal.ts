@@ -1,6 +1,6 @@
 // Signals as messages: every one, realtime signals and SIGPWR too, with what the kernel knows of its sender.
 import { EPOLLIN } from './generated/constants/event.ts'
-import { F_SETPIPE_SZ, O_NONBLOCK } from './generated/constants/file.ts'
+import { F_SETPIPE_SZ, O_NONBLOCK } from './generated/constants/open.ts'
 import { SA_ONSTACK, SA_RESTART, SA_SIGINFO, SIGKILL, SIGSTOP } from './generated/constants/signal.ts'
 import { check, isSysError, SysError } from './errno.ts'
 import { fcntl, type Pipe, pipe2, read } from './io.ts'

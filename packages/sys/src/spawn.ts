@@ -1,6 +1,7 @@
 // Starting programs: clone3(CLONE_VM | CLONE_VFORK) and a syscall program in the child. The engine is not forked,
 // no helper binary is executed, and any step may come between clone and exec.
-import { AT_FDCWD, STATX_TYPE, S_IFMT, S_IFREG, X_OK } from './generated/constants/file.ts'
+import { AT_FDCWD, X_OK } from './generated/constants/open.ts'
+import { STATX_TYPE, S_IFMT, S_IFREG } from './generated/constants/stat.ts'
 import { errnoNumber, SysError } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { faccessat, statx } from './fs.ts'

@@ -3,7 +3,7 @@ import { check } from './errno.ts'
 import { bind } from './raw.ts'
 import { bytes, fromCString, optionalCString, size, u32 } from './raw/arguments.ts'
 import { alloc } from './struct.ts'
-import * as structs from './structs.ts'
+import * as structs from './generated/structs/system.ts'
 
 const raw = {
   uname: bind('uname', 'ptr'),

@@ -8,7 +8,7 @@ import {
   IPC_STAT,
   SETALL,
   SETVAL,
-} from './generated/constants/memory.ts'
+} from './generated/constants/ipc.ts'
 import { check } from './errno.ts'
 import { makeMapping } from './memory/mapping.ts'
 import type { Mapping } from './memory.ts'

@@ -1,5 +1,5 @@
 // Terminals by typed requests: modes, window size, sessions, and new pseudo-terminals.
-import { O_CLOEXEC, O_NOCTTY } from './generated/constants/file.ts'
+import { O_CLOEXEC, O_NOCTTY } from './generated/constants/open.ts'
 import {
   TCGETS2,
   TCSETS2,
@@ -20,7 +20,7 @@ import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'
 import { cString, u32 } from './raw/arguments.ts'
 import { alloc, type StructView } from './struct.ts'
-import * as structs from './structs.ts'
+import * as structs from './generated/structs/terminal.ts'
 
 const raw = {
   ioctl: bind('ioctl', 'int', 'int', 'int'),

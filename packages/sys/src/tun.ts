@@ -1,5 +1,5 @@
 // TUN and TAP: network interfaces whose packets a program reads and writes.
-import { TUNGETIFF, TUNSETIFF, TUNSETOWNER, TUNSETPERSIST } from './generated/constants/link.ts'
+import { TUNGETIFF, TUNSETIFF, TUNSETOWNER, TUNSETPERSIST } from './generated/constants/tun.ts'
 import { check } from './errno.ts'
 import { type AsFd, fdNumber } from './fd.ts'
 import { bind } from './raw.ts'

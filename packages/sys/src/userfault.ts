@@ -1,5 +1,5 @@
 // userfaultfd: page faults of a mapping answered by a program.
-import { O_CLOEXEC } from './generated/constants/file.ts'
+import { O_CLOEXEC } from './generated/constants/open.ts'
 import {
   UFFDIO_API,
   UFFDIO_COPY,
@@ -7,7 +7,7 @@ import {
   UFFDIO_ZEROPAGE,
   UFFD_API,
   UFFD_USER_MODE_ONLY,
-} from './generated/constants/memory.ts'
+} from './generated/constants/userfault.ts'
 import { check } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { liveMapping } from './memory/mapping.ts'
@@ -15,7 +15,7 @@ import type { Mapping } from './memory.ts'
 import { addressOf, bind } from './raw.ts'
 import { bytes, size, u32, u64 } from './raw/arguments.ts'
 import { alloc } from './struct.ts'
-import * as structs from './structs.ts'
+import * as structs from './generated/structs/memory.ts'
 
 const raw = {
   userfaultfd: bind('userfaultfd', 'int'),

@@ -13,7 +13,7 @@ import { type AsFd, fdNumber } from './fd.ts'
 import { bind } from './raw.ts'
 import { fromCString, u32 } from './raw/arguments.ts'
 import { alloc } from './struct.ts'
-import * as structs from './structs.ts'
+import * as structs from './generated/structs/device.ts'
 
 const raw = bind('ioctl', 'int', 'int', 'ptr')
 

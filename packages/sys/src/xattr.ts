@@ -4,7 +4,7 @@ import { type AsFd, dirfdNumber, fdNumber } from './fd.ts'
 import { addressOf, bind } from './raw.ts'
 import { bytes, cString, u32 } from './raw/arguments.ts'
 import { alloc } from './struct.ts'
-import * as structs from './structs.ts'
+import * as structs from './generated/structs/file.ts'
 
 const raw = {
   setxattr: bind('setxattr', 'ptr', 'ptr', 'ptr', 'int', 'int'),

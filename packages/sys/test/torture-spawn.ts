@@ -114,15 +114,19 @@ const leaked = (): string[] =>
   [...openDescriptors()].flatMap(([name, target]) => (before.has(name) ? [] : [`${name} ${target}`]))
 
 // Once each: what the engine and the package keep open is open then. The engine starts a thread, with a loop, when it
-// first has to wait for a pipe.
+// first has to wait for a pipe: nothing is said in this one until the thread is there.
 {
   using slow = spawn({
     file: '/bin/sh',
-    args: ['-c', 'sleep 0.1; echo'],
+    args: ['-c', 'read line'],
     env: {},
-    stdio: ['null', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'inherit'],
   })
-  await new Response(Bun.file(slow.stdout?.fd ?? -1)).text()
+  const { size } = openDescriptors()
+  const said = new Response(Bun.file(slow.stdout?.fd ?? -1)).text()
+  for (let tries = 0; tries < 200 && openDescriptors().size <= size; tries++) await Bun.sleep(10)
+  slow.stdin?.close()
+  await said
   await slow.wait()
 }
 process.stderr.write(`seed ${seed}\n`)

@@ -16,7 +16,7 @@ import {
   CAP_SYS_NICE,
   CAP_SYS_PACCT,
   CAP_SYS_TIME,
-} from '../generated/constants/process.ts'
+} from '../generated/constants/capability.ts'
 
 /** What is known of the process and its kernel. */
 export interface Probe {

@@ -4,7 +4,7 @@ import { type AsFd, dirfdNumber, fdNumber } from '../fd.ts'
 import { bind } from '../raw.ts'
 import { cString, optionalCString, s64, u32, u64 } from '../raw/arguments.ts'
 import { alloc, type StructView } from '../struct.ts'
-import * as structs from '../structs.ts'
+import * as structs from '../generated/structs/file.ts'
 
 const raw = {
   statx: bind('statx', 'int', 'ptr', 'int', 'int', 'ptr'),

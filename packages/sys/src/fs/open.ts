@@ -1,11 +1,11 @@
 // Opening by other ways than openat: with rules for the path, and by handle.
-import { O_CLOEXEC } from '../generated/constants/file.ts'
+import { O_CLOEXEC } from '../generated/constants/open.ts'
 import { check } from '../errno.ts'
 import { type AsFd, dirfdNumber, OwnedFd } from '../fd.ts'
 import { bind } from '../raw.ts'
 import { bytes, cString, fromCString, u32, u64 } from '../raw/arguments.ts'
 import { alloc } from '../struct.ts'
-import * as structs from '../structs.ts'
+import * as structs from '../generated/structs/file.ts'
 
 const raw = {
   openat2: bind('openat2', 'int', 'ptr', 'ptr', 'int'),

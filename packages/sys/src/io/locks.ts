@@ -8,11 +8,11 @@ import {
   F_RDLCK,
   F_UNLCK,
   F_WRLCK,
-} from '../generated/constants/file.ts'
+} from '../generated/constants/open.ts'
 import { bind } from '../raw.ts'
 import { s64, u32 } from '../raw/arguments.ts'
 import { alloc, type StructView } from '../struct.ts'
-import * as structs from '../structs.ts'
+import * as structs from '../generated/structs/file.ts'
 import type { FileRange } from './space.ts'
 
 const raw = {

@@ -4,7 +4,7 @@ import { type AsFd, fdNumber } from '../fd.ts'
 import { bind } from '../raw.ts'
 import { s64, size, u32, u64 } from '../raw/arguments.ts'
 import { alloc } from '../struct.ts'
-import * as structs from '../structs.ts'
+import * as structs from '../generated/structs/memory.ts'
 
 const raw = {
   fallocate: bind('fallocate', 'int', 'int', 'int', 'int'),

@@ -12,7 +12,7 @@ import { check, errnoNumber } from '../errno.ts'
 import { bind } from '../raw.ts'
 import { fromCString, u64 } from '../raw/arguments.ts'
 import { alloc, type StructView } from '../struct.ts'
-import * as structs from '../structs.ts'
+import * as structs from '../generated/structs/mount.ts'
 
 const raw = {
   statmount: bind('statmount', 'ptr', 'ptr', 'int', 'int'),

@@ -1,32 +1,13 @@
 // What listings of programs call numbers: the constants that children, stubs and boot stages take.
-import { DM_DEV_CREATE, DM_DEV_REMOVE, DM_DEV_SUSPEND, DM_TABLE_LOAD } from '../generated/constants/device.ts'
-import { WDIOC_KEEPALIVE, WDIOC_SETTIMEOUT } from '../generated/constants/device.ts'
 import {
-  AT_FDCWD,
-  O_ACCMODE,
-  O_RDONLY,
-  O_WRONLY,
-  O_RDWR,
-  O_CREAT,
-  O_EXCL,
-  O_NOCTTY,
-  O_TRUNC,
-  O_APPEND,
-  O_NONBLOCK,
-  O_DSYNC,
-  O_NOATIME,
-  O_CLOEXEC,
-  O_PATH,
-  AT_EMPTY_PATH,
-  AT_RECURSIVE,
-  AT_REMOVEDIR,
-  AT_SYMLINK_NOFOLLOW,
-  CLOSE_RANGE_CLOEXEC,
-  CLOSE_RANGE_UNSHARE,
-  F_DUPFD,
-  F_GETFD,
-  F_SETFD,
-} from '../generated/constants/file.ts'
+  DM_DEV_CREATE,
+  DM_DEV_REMOVE,
+  DM_DEV_SUSPEND,
+  DM_TABLE_LOAD,
+  WDIOC_KEEPALIVE,
+  WDIOC_SETTIMEOUT,
+} from '../generated/constants/device.ts'
+import { CLOCK_MONOTONIC, CLOCK_REALTIME } from '../generated/constants/event.ts'
 import {
   MS_RDONLY,
   MS_NOSUID,
@@ -57,10 +38,39 @@ import {
   OPEN_TREE_CLONE,
   OPEN_TREE_CLOEXEC,
 } from '../generated/constants/mount.ts'
-import { PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG } from '../generated/constants/process.ts'
-import { CLOCK_MONOTONIC, CLOCK_REALTIME } from '../generated/constants/event.ts'
-import { LINUX_REBOOT_CMD_POWER_OFF, LINUX_REBOOT_CMD_RESTART } from '../generated/constants/system.ts'
-import { LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2 } from '../generated/constants/system.ts'
+import {
+  AT_FDCWD,
+  O_ACCMODE,
+  O_RDONLY,
+  O_WRONLY,
+  O_RDWR,
+  O_CREAT,
+  O_EXCL,
+  O_NOCTTY,
+  O_TRUNC,
+  O_APPEND,
+  O_NONBLOCK,
+  O_DSYNC,
+  O_NOATIME,
+  O_CLOEXEC,
+  O_PATH,
+  AT_EMPTY_PATH,
+  AT_RECURSIVE,
+  AT_REMOVEDIR,
+  AT_SYMLINK_NOFOLLOW,
+  CLOSE_RANGE_CLOEXEC,
+  CLOSE_RANGE_UNSHARE,
+  F_DUPFD,
+  F_GETFD,
+  F_SETFD,
+} from '../generated/constants/open.ts'
+import { PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG } from '../generated/constants/prctl.ts'
+import {
+  LINUX_REBOOT_CMD_POWER_OFF,
+  LINUX_REBOOT_CMD_RESTART,
+  LINUX_REBOOT_MAGIC1,
+  LINUX_REBOOT_MAGIC2,
+} from '../generated/constants/system.ts'
 import { TIOCSCTTY } from '../generated/constants/terminal.ts'
 
 /** Names of values, or of bits. */

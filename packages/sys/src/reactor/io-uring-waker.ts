@@ -15,7 +15,8 @@ import {
 } from '../generated/constants/uring.ts'
 import { check, isError } from '../errno.ts'
 import { OwnedFd } from '../fd.ts'
-import { type Mapping, mmap } from '../memory.ts'
+import { mmap } from '../memory/map.ts'
+import type { Mapping } from '../memory/mapping.ts'
 import { addressOf, bind } from '../raw.ts'
 import type { Waker } from './waker.ts'
 

@@ -1,8 +1,8 @@
 // The engine waits for us: the epoll instance of the reactor is put into that of the engine's loop, and a hook of the
 // loop (raw/turns.ts) calls us after each wait. No call is made to arm or to acknowledge anything, so that a wake-up
 // costs one epoll_pwait more than in C.
-import { EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLIN } from '../generated/constants/event.ts'
 import { EEXIST } from '../generated/constants/errno.ts'
+import { EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLIN } from '../generated/constants/event.ts'
 import { AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM } from '../generated/constants/socket.ts'
 import { check, isError } from '../errno.ts'
 import { bind } from '../raw.ts'

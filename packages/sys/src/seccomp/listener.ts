@@ -1,4 +1,5 @@
 // The other end of SECCOMP_RET_USER_NOTIF: a supervisor that is asked about calls, and answers in the kernel's place.
+import { O_CLOEXEC } from '../generated/constants/open.ts'
 import {
   SECCOMP_ADDFD_FLAG_SEND,
   SECCOMP_IOCTL_NOTIF_ADDFD,
@@ -7,13 +8,12 @@ import {
   SECCOMP_IOCTL_NOTIF_SEND,
   SECCOMP_USER_NOTIF_FLAG_CONTINUE,
 } from '../generated/constants/security.ts'
-import { O_CLOEXEC } from '../generated/constants/file.ts'
 import { check, errnoNumber, isSysError } from '../errno.ts'
 import { type AsFd, fdNumber } from '../fd.ts'
 import { bind } from '../raw.ts'
 import { s64, u64 } from '../raw/arguments.ts'
 import { alloc } from '../struct.ts'
-import * as structs from '../structs.ts'
+import * as structs from '../generated/structs/security.ts'
 
 const raw = bind('ioctl', 'int', 'int', 'ptr')
 

@@ -2,7 +2,7 @@
 import { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_VSOCK } from '../generated/constants/socket.ts'
 import { u32 } from '../raw/arguments.ts'
 import { alloc, view } from '../struct.ts'
-import * as structs from '../structs.ts'
+import * as structs from '../generated/structs/socket.ts'
 import { formatIpv6, parseIpv4, parseIpv6 } from './ip-text.ts'
 
 /** An address of a socket, by its family. */

@@ -1,4 +1,5 @@
 // Children that run a program in this process's memory: clone3(CLONE_VM), or clone where that is refused.
+import { PR_GET_DUMPABLE, PR_SET_DUMPABLE } from '../generated/constants/prctl.ts'
 import {
   CLONE_CHILD_CLEARTID,
   CLONE_CLEAR_SIGHAND,
@@ -14,15 +15,14 @@ import {
   CLONE_VFORK,
   CLONE_VM,
   P_PIDFD,
-  PR_GET_DUMPABLE,
-  PR_SET_DUMPABLE,
   WEXITED,
 } from '../generated/constants/process.ts'
 import { SIGCHLD, SIGKILL, SIG_SETMASK } from '../generated/constants/signal.ts'
 import { isError, isSysError, SysError } from '../errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from '../fd.ts'
 import { futex_wait_relative } from '../futex.ts'
-import { type Mapping, mmap } from '../memory.ts'
+import { mmap } from '../memory/map.ts'
+import type { Mapping } from '../memory/mapping.ts'
 import { pidfd_send_signal, waitid, type WaitResult } from '../process.ts'
 import type { Program } from '../program.ts'
 import { interpreters, rowSizeBytes, rowWords } from '../program/interpreter.ts'

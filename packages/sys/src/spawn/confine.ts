@@ -1,14 +1,14 @@
 // Steps that confine a child: user namespace, what the caller wants done inside, capabilities, seccomp filter.
-import { AT_FDCWD, O_WRONLY } from '../generated/constants/file.ts'
+import { CAP_LAST_CAP } from '../generated/constants/capability.ts'
+import { AT_FDCWD, O_WRONLY } from '../generated/constants/open.ts'
 import {
-  CAP_LAST_CAP,
   PR_CAPBSET_DROP,
   PR_CAP_AMBIENT,
   PR_CAP_AMBIENT_RAISE,
   PR_SET_KEEPCAPS,
   PR_SET_NO_NEW_PRIVS,
   PR_SET_SECUREBITS,
-} from '../generated/constants/process.ts'
+} from '../generated/constants/prctl.ts'
 import { SECCOMP_SET_MODE_FILTER } from '../generated/constants/security.ts'
 import { capabilitySet } from '../capability.ts'
 import { isSysError, SysError } from '../errno.ts'

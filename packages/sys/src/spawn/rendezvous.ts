@@ -1,5 +1,5 @@
 // A step at which a child waits until its parent has done something for it.
-import { FUTEX_WAIT } from '../generated/constants/memory.ts'
+import { FUTEX_WAIT } from '../generated/constants/futex.ts'
 import { futex_wake_all } from '../futex.ts'
 import type { Memory, Program } from '../program.ts'
 import type { RunningChild } from './clone.ts'

@@ -6,13 +6,9 @@ import {
   F_SETFD,
   O_RDWR,
   O_WRONLY,
-} from '../generated/constants/file.ts'
-import {
-  IOPRIO_WHO_PROCESS,
-  PRIO_PROCESS,
-  PR_SET_NO_NEW_PRIVS,
-  PR_SET_PDEATHSIG,
-} from '../generated/constants/process.ts'
+} from '../generated/constants/open.ts'
+import { PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG } from '../generated/constants/prctl.ts'
+import { IOPRIO_WHO_PROCESS, PRIO_PROCESS } from '../generated/constants/process.ts'
 import { SIGPIPE, SIGXFSZ, SIG_SETMASK } from '../generated/constants/signal.ts'
 import { TIOCSCTTY } from '../generated/constants/terminal.ts'
 import { type AsFd, fdNumber } from '../fd.ts'

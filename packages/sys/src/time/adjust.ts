@@ -3,7 +3,7 @@ import { check } from '../errno.ts'
 import { bind } from '../raw.ts'
 import { u32 } from '../raw/arguments.ts'
 import { alloc, type StructView } from '../struct.ts'
-import * as structs from '../structs.ts'
+import * as structs from '../generated/structs/time.ts'
 
 const raw = {
   adjtimex: bind('adjtimex', 'ptr'),

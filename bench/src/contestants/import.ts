@@ -1,0 +1,7 @@
+// The processor time that an import takes in all threads of a fresh process, in nanoseconds. Usage: import.ts SPECIFIER
+export {}
+const [specifier = ''] = process.argv.slice(2)
+const before = process.cpuUsage()
+await import(specifier)
+const { user, system } = process.cpuUsage(before)
+process.stdout.write(`${(user + system) * 1000}\n`)

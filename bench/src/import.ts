@@ -1,0 +1,51 @@
+// Import: what a program pays for an area of @pkg/sys before its first line, in fresh processes: nobody imports twice.
+// Counted is processor time, which others on the machine do not change much. The sources are loaded, as in this
+// repository; the built package has fewer and larger modules.
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { type Row, rowOf } from './report.ts'
+
+/** What an area may cost, in milliseconds: issue 6. */
+const areaLimit = 5
+
+/** Areas of calls, small and large. */
+const areas = ['fs', 'io', 'process', 'socket', 'mount', 'reactor']
+
+/** What is made of several areas, and so has no limit. */
+const composed = ['spawn']
+
+const empty = fileURLToPath(new URL('contestants/empty.ts', import.meta.url))
+const contestant = fileURLToPath(new URL('contestants/import.ts', import.meta.url))
+
+/** Imports each area once in every round, and an empty module beside them. */
+export function measureImports(
+  rounds: number,
+  prefix: readonly string[],
+  say: (line: string) => void,
+): Row[] {
+  const specifiers = [empty, ...[...areas, ...composed].map((area) => `@pkg/sys/${area}`)]
+  const results = new Map<string, number[]>(specifiers.map((specifier) => [specifier, []]))
+  // The first round fills the page cache, and is not counted.
+  for (let round = 0; round <= rounds; round++) {
+    if (round % 5 === 0) say(`bench: import: round ${round} of ${rounds}`)
+    for (const specifier of specifiers) {
+      const timeNs = measureImport(specifier, prefix)
+      if (round > 0) results.get(specifier)?.push(timeNs)
+    }
+  }
+  const row = (area: string, limit?: number): Row =>
+    rowOf(
+      ...[`import @pkg/sys/${area}`, 'an empty module', 'ms' as const],
+      ...[results.get(`@pkg/sys/${area}`), results.get(empty)],
+      limit === undefined ? {} : { limit },
+    )
+  return [...areas.map((area) => row(area, areaLimit)), ...composed.map((area) => row(area))]
+}
+
+/** What an import takes in a fresh process, in nanoseconds. */
+function measureImport(specifier: string, prefix: readonly string[]): number {
+  const [program = process.execPath, ...rest] = [...prefix, process.execPath, contestant, specifier]
+  const { status, stdout, stderr } = spawnSync(program, rest, { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`import of ${specifier}: ${stderr.trim()}`)
+  return Number(stdout)
+}
