@@ -113,7 +113,7 @@ test('headers that are too long, or too many, are refused', async () => {
   }
   expect(await ask('x-short: a')).toBe(200)
   expect([55, 56, 431]).toContain(await ask(`x-long: ${'a'.repeat(100_000)}`))
-  const many = Array.from({ length: 50_000 }, (_, index) => `x-${index}: 0`).join('\n')
+  const many = Array.from({ length: 5000 }, (_, index) => `x-${index}: 0`).join('\n')
   expect([55, 56, 400, 431]).toContain(await ask(many))
   expect((await client.curl('/v1/health')).status).toBe(200)
 })

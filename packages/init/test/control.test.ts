@@ -157,6 +157,17 @@ test('parseControlRequest() takes what the protocol has, and says what is wrong 
   )
 })
 
+test('PID 1 logs so many requests of a peer that floods it, and answers all', async () => {
+  await using pid1 = await start()
+  using client = new Client(pid1.run)
+  client.socket.write('{"type":"commit"}\n'.repeat(300))
+  await expect.poll(() => client.answers.length).toBe(300)
+  expect(client.answers.some(({ ok }) => ok)).toBe(false)
+  const told = pid1.lines.filter((line) => line.includes('control: commit, asked by'))
+  expect(told.length).toBeGreaterThanOrEqual(50)
+  expect(told.length).toBeLessThan(250)
+})
+
 test('PID 1 hears new peers again, and does not spin, when it had no descriptor left for one', async () => {
   await using pid1 = await start([])
   pid1.tell('n=$(ls /proc/1/fd | wc -l); prlimit --pid 1 --nofile=$((n + 4)):$((n + 4)); echo limited')

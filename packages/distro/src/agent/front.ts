@@ -12,6 +12,9 @@ const CONNECTIONS_MAX = 64
 /** Lanes of connections that were given up and are not gone yet count too. */
 const LANES_MAX = 2 * CONNECTIONS_MAX
 
+/** Before a lane is used again. */
+const LANE_RESTS_MS = 50
+
 /** A client has so long from its first byte until it shows a session; then the connection may stay. */
 const STRANGERS_MS = 15_000
 
@@ -114,9 +117,13 @@ class Lanes {
     return lane
   }
 
+  /**
+   * What a connection has sent before its end may still be read: it must not be taken for the next one's. A timer that is
+   * late may come before what it was late for; by the second one the loop has looked at every socket.
+   */
   giveBack(lane: OpenLane): void {
     lane.peer = nobody
-    this.#free.push(lane)
+    setTimeout(() => setTimeout(() => void this.#free.push(lane), 0), LANE_RESTS_MS)
   }
 
   async stop(): Promise<void> {

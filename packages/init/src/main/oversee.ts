@@ -8,6 +8,7 @@ import { reportOf } from '../control/report.ts'
 import { serveControl, type ControlServer, type Peer } from '../control/server.ts'
 import type { LogPriority } from '../core.ts'
 import type { Plan } from '../plan.ts'
+import { floodLimit, type FloodLimit } from '../log/flood.ts'
 import { makeFolder } from '../shell/cgroup.ts'
 import type { HookContext } from '../shell/hook.ts'
 import type { Supervisor } from '../shell/supervisor.ts'
@@ -84,6 +85,7 @@ export function oversee(context: OverseeContext): Oversight {
   const doer: Doer = {
     ...{ supervisor, log, boot, trial, slots, shutDown },
     ...{ hooks: context, records: kept, resetting: false, asking: false },
+    ...{ nowMs: context.nowMs, lines: floodLimit(REQUESTS_TOLD, REQUESTS_TOLD_PER_SECOND) },
   }
   attempt(log, 'boot.json', () => {
     makeFolder(run)
@@ -117,7 +119,9 @@ export function oversee(context: OverseeContext): Oversight {
 type Action = Exclude<ControlRequest, { type: 'status' | 'watch' }>
 
 /** What requests are carried out with. */
-interface Doer extends Pick<OverseeContext, 'supervisor' | 'log'> {
+interface Doer extends Pick<OverseeContext, 'supervisor' | 'log' | 'nowMs'> {
+  /** How many requests are logged: who may ask must not take the log from others. */
+  readonly lines: FloodLimit
   readonly hooks: HookContext
   readonly boot: BootKeeper
   readonly trial: Trial | null
@@ -130,6 +134,10 @@ interface Doer extends Pick<OverseeContext, 'supervisor' | 'log'> {
   asking: boolean
 }
 
+/** So many requests are logged at once, and so many a second for ever. */
+const REQUESTS_TOLD = 50
+const REQUESTS_TOLD_PER_SECOND = 2
+
 /** Who asks is often a service, or somebody behind one: it gets its answer, and passes it on, before it is stopped. */
 const ANSWER_FIRST_MS = 250
 
@@ -139,7 +147,9 @@ async function carryOut(doer: Doer, request: Action, peer: Peer): Promise<void> 
     setTimeout(() => doer.shutDown(kind), ANSWER_FIRST_MS)
   }
   const by = `process ${peer.pid} of user ${peer.uid}`
-  log('notice', `control: ${describe(request)}, asked by ${by}`)
+  const { pass, suppressed } = doer.lines.admit(doer.nowMs())
+  if (suppressed > 0) log('notice', `control: ${suppressed} requests more`)
+  if (pass) log('notice', `control: ${describe(request)}, asked by ${by}`)
   if (supervisor.state.shutdown !== null) throw new Error('the machine is shutting down')
   switch (request.type) {
     case 'commit':
