@@ -130,7 +130,7 @@ describe('under the filter of a container runtime, which answers clone3 with ENO
       const found = await (async () => { ${script} })()
       process.stdout.write(JSON.stringify(found))`)
 
-  test('spawn() and runProgram() go on by clone, and the reactor by a worker', () => {
+  test('spawn() and runProgram() go on by clone, and the reactor in the engine’s loop', () => {
     const found = filtered(`
       const options = { args: ['-c', 'echo $0 $PWD; sleep 0.02; exit 3'], argv0: 'x', env: {}, cwd: '/proc', stdio: ['null', 'pipe', 'inherit'] }
       using child = spawn({ file: '/bin/sh', ...options, namespaces: c.CLONE_NEWUSER | c.CLONE_NEWPID })
@@ -142,7 +142,7 @@ describe('under the filter of a container runtime, which answers clone3 with ENO
       try { spawn({ file: '/none', env: {} }) } catch (error) { failure = error.message }
       return [output, code, inside, reactor().wakerKind, failure]`)
     const failure = 'spawn /none: execve: ENOENT: No such file or directory'
-    expect(found).toEqual(['x /proc\n', 3, 1, 'worker', failure])
+    expect(found).toEqual(['x /proc\n', 3, 1, 'loop', failure])
   })
 
   test('spawn() maps ranges of users by clone, too', () => {
