@@ -60,7 +60,7 @@ export interface ServiceConfig {
   /**
    * Runs as the service's user while the service does, before a restart into another release that was asked for over the
    * network: to write down what is in memory, or to refuse by another status than 0. Finds that release's version in
-   * `SOLO_UPDATE_TO`. Has 10 seconds, and at most 20.
+   * `SOLO_UPDATE_TO`. Has 10 seconds, and at most 20. A rollback asks nobody.
    */
   beforeUpdate?: HookConfig
 }
