@@ -99,14 +99,15 @@ test('blobs that are cut, flipped, swapped, missing or endless are not taken', a
   }
   const place = fc.record({
     digest: fc.constantFrom(...digests),
-    at: fc.double({ min: 0, max: 1, noNaN: true, maxExcluded: true }),
+    // Not a double from 0 to 1: nearly all of those are too small to be another place than the first byte.
+    at: fc.nat(),
     bit: fc.nat(7),
     isCut: fc.boolean(),
   })
   await fc.assert(
     fc.asyncProperty(place, async ({ digest, at, bit, isCut }) => {
       const bytes = Buffer.from(of(digest))
-      const index = Math.floor(at * bytes.length)
+      const index = at % bytes.length
       if (isCut) return await offer(`cut at ${index}`, [[digest, bytes.subarray(0, index)]])
       bytes.writeUInt8(bytes.readUInt8(index) ^ (1 << bit), index)
       return await offer(`bit ${bit} of ${index}`, [[digest, bytes]])
