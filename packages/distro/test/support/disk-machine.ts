@@ -5,8 +5,8 @@ import { join } from 'node:path'
 import { startQemu, type QemuMachine } from '@pkg/vm/qemu'
 import type { BuildResult, DiskManifest } from '../../src/build.ts'
 
-/** What one boot of a loaded machine may take. */
-export const BOOT_MS = 120_000
+/** What one boot of a loaded machine may take, and three tries of a slot that fails before it. */
+export const BOOT_MS = 300_000
 
 /**
  * Processors of a machine. Translated, a second one costs the host more than it gives the guest: a boot takes 18 s of
@@ -35,15 +35,18 @@ export function hardware(folder: string, image: string): Hardware {
 }
 
 /** Switches it on. */
-export async function startMachine({ disk, variables }: Hardware, guestPort: number): Promise<QemuMachine> {
+export async function startMachine(
+  { disk, variables }: Hardware,
+  ...guestPorts: number[]
+): Promise<QemuMachine> {
   return await startQemu({
     firmware: { code: '/usr/share/OVMF/OVMF_CODE_4M.fd', variables, writable: true },
     disks: [{ name: 'main', file: disk, writable: true }],
-    networks: [{ kind: 'user', forwards: [{ hostPort: 0, guestPort }] }],
+    networks: [{ kind: 'user', forwards: guestPorts.map((guestPort) => ({ hostPort: 0, guestPort })) }],
     cpus: CPUS,
     onReboot: 'restart',
     onPanic: 'ignore',
-    timeoutMs: 2 * BOOT_MS,
+    timeoutMs: 6 * BOOT_MS,
   })
 }
 
