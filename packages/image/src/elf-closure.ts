@@ -5,10 +5,11 @@
  * The result has no symlinked folders: where the sysroot reaches a file through one (`/lib64` on merged systems),
  * the image gets a real folder with a symlink for the file. It can so be merged into any tree that has real folders.
  */
-import { readFile, realpath, stat } from 'node:fs/promises'
+import { realpath, stat } from 'node:fs/promises'
 import { dirname, posix, resolve as resolveHostPath } from 'node:path'
 import { Closure } from './elf-closure/closure.ts'
-import { Loader, parseFile } from './elf-closure/loader.ts'
+import { Loader } from './elf-closure/loader.ts'
+import { parseElfFile } from './elf-closure/read-elf.ts'
 import type { LoadedObject } from './elf-closure/loader.ts'
 import { Sysroot } from './elf-closure/sysroot.ts'
 
@@ -110,7 +111,7 @@ async function insideProgram(sysroot: Sysroot, closure: Closure, path: string): 
   const found = await sysroot.resolve(path)
   if (found?.type !== 'file') throw new Error(`${path}: the program is not a file in ${sysroot.folder}`)
   closure.addSymlink(path, found.path)
-  const elf = parseFile(found.source, await readFile(found.source))
+  const elf = await parseElfFile(found.source)
   return { path: found.path, source: found.source, elf }
 }
 
@@ -119,7 +120,7 @@ async function outsideProgram({ path, source }: OutsideProgram): Promise<Program
   const stats = await stat(source).catch(() => undefined)
   if (!stats?.isFile()) throw new Error(`${source}: the program for ${path} is not a file`)
   const realSource = await realpath(source)
-  const elf = parseFile(source, await readFile(realSource))
+  const elf = await parseElfFile(realSource, source)
   return { path, source: realSource, elf, hostFolder: dirname(realSource) }
 }
 

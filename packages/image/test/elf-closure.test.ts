@@ -13,6 +13,7 @@ import { basename, dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { MissingLibraryError, elfClosure } from '../src/elf-closure.ts'
 import type { ClosureEntry, ElfClosureOptions } from '../src/elf-closure.ts'
+import { parseElfFile } from '../src/elf-closure/read-elf.ts'
 import { parseElf } from '../src/elf.ts'
 import { run, runOk, temporaryFolder } from './run.ts'
 
@@ -288,4 +289,24 @@ describe('elfClosure() in a sysroot', () => {
     const outside = await failure({ programs: [{ path: '/x', source: '/nowhere' }], sysroot })
     expect(outside.message).toBe('/nowhere: the program for /x is not a file')
   })
+})
+
+test('parseElfFile() finds in a file what parseElf() finds in its bytes, large ones and damaged ones too', async () => {
+  const folder = temporaryFolder()
+  const whole = readFileSync('/bin/sh')
+  const damaged = [3, 700, whole.length >> 1].map((sizeBytes) => {
+    const path = join(folder, String(sizeBytes))
+    writeFileSync(path, whole.subarray(0, sizeBytes))
+    return path
+  })
+  for (const path of ['/bin/sh', process.execPath, ...damaged]) {
+    let expected: unknown
+    try {
+      expected = parseElf(readFileSync(path))
+    } catch (error) {
+      expected = error
+    }
+    const found = await parseElfFile(path).catch((error: unknown) => (error as Error).cause)
+    expect(found).toEqual(expected)
+  }
 })

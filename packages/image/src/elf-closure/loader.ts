@@ -40,7 +40,7 @@ interface SearchFolder {
 const muslBuiltIn = /^lib(c|pthread|rt|m|dl|util|xnet)\./
 
 /** Parses a file, naming it in the error. */
-export function parseFile(source: string, bytes: Uint8Array): ElfFile {
+function parseFile(source: string, bytes: Uint8Array): ElfFile {
   try {
     return parseElf(bytes)
   } catch (error) {

@@ -39,8 +39,11 @@ export class ElfBytes {
   readonly sizeBytes: number
   readonly #bytes: Uint8Array
   readonly #view: DataView
+  readonly #beforeRead: (offset: number, sizeBytes: number) => void
 
-  constructor(bytes: Uint8Array) {
+  /** @param beforeRead - called with each part of the file before it is looked at */
+  constructor(bytes: Uint8Array, beforeRead: (offset: number, sizeBytes: number) => void = () => {}) {
+    this.#beforeRead = beforeRead
     this.sizeBytes = bytes.byteLength
     this.#bytes = bytes
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
@@ -57,22 +60,22 @@ export class ElfBytes {
   }
 
   u8(offset: number, what: string): number {
-    this.check(offset, 1, what)
+    this.#read(offset, 1, what)
     return this.#view.getUint8(offset)
   }
 
   u16(offset: number, what: string): number {
-    this.check(offset, 2, what)
+    this.#read(offset, 2, what)
     return this.#view.getUint16(offset, true)
   }
 
   u32(offset: number, what: string): number {
-    this.check(offset, 4, what)
+    this.#read(offset, 4, what)
     return this.#view.getUint32(offset, true)
   }
 
   u64(offset: number, what: string): bigint {
-    this.check(offset, 8, what)
+    this.#read(offset, 8, what)
     return this.#view.getBigUint64(offset, true)
   }
 
@@ -90,7 +93,7 @@ export class ElfBytes {
 
   /** The text from `start` to its NUL, which must come before `end`. */
   string(start: number, end: number, what: string): string {
-    this.check(start, end - start, what)
+    this.#read(start, end - start, what)
     const nul = this.#bytes.subarray(start, end).indexOf(0)
     if (nul === -1) throw new ElfError(start, `${what} has no NUL at its end`)
     return decoder.decode(this.#bytes.subarray(start, start + nul))
@@ -98,7 +101,12 @@ export class ElfBytes {
 
   /** A view of part of the file. */
   slice(offset: number, sizeBytes: number, what: string): Uint8Array {
-    this.check(offset, sizeBytes, what)
+    this.#read(offset, sizeBytes, what)
     return this.#bytes.subarray(offset, offset + sizeBytes)
+  }
+
+  #read(offset: number, sizeBytes: number, what: string): void {
+    this.check(offset, sizeBytes, what)
+    this.#beforeRead(offset, sizeBytes)
   }
 }
