@@ -64,13 +64,16 @@ class ScsiDisk implements Disk {
   readonly sizeBytes: number
   readonly #qmp: QmpClient
   readonly #readOnly: boolean
+  readonly #lun: number
   #plugged = false
   /** Number of the fault filter on top, if there is one. */
   #fault: string | undefined
   #faultCount = 0
 
-  constructor(qmp: QmpClient, { name, readOnly }: CheckedDisk, sizeBytes: number) {
+  constructor(qmp: QmpClient, { name, readOnly }: CheckedDisk, place: { sizeBytes: number; lun: number }) {
+    const { sizeBytes, lun } = place
     this.#qmp = qmp
+    this.#lun = lun
     this.name = name
     this.sizeBytes = sizeBytes
     this.#readOnly = readOnly === true
@@ -89,6 +92,9 @@ class ScsiDisk implements Disk {
     await this.#qmp.execute('device_add', {
       driver: 'scsi-hd',
       bus: 'scsi.0',
+      // OVMF finds all units of the first target, and none of the second, which is what QEMU would make of each disk.
+      'scsi-id': 0,
+      lun: this.#lun,
       id: this.#deviceId,
       drive: this.#fault ?? nodeNames(this.name).top,
       serial: this.name,
@@ -138,8 +144,12 @@ function nodeNames(name: string): { top: string; group: string } {
   return { top: `${name}-disk`, group: `${name}-brake` }
 }
 
-/** Opens a disk in QEMU, and puts it in. */
-export async function openDisk(qmp: QmpClient, options: CheckedDisk): Promise<Disk> {
+/**
+ * Opens a disk in QEMU, and puts it in.
+ *
+ * @param lun - its place on the controller, which no other disk of the guest has; firmware looks at the first eight
+ */
+export async function openDisk(qmp: QmpClient, options: CheckedDisk, lun: number): Promise<Disk> {
   const { top, group } = nodeNames(options.name)
   await qmp.execute('object-add', {
     'qom-type': 'throttle-group',
@@ -159,7 +169,7 @@ export async function openDisk(qmp: QmpClient, options: CheckedDisk): Promise<Di
     using above = temporaryFile(content.length, content)
     await add(overlayNode(above.path, image))
   } else await add(image)
-  const disk = new ScsiDisk(qmp, options, sizeBytes ?? (await sizeOf(qmp, top)))
+  const disk = new ScsiDisk(qmp, options, { lun, sizeBytes: sizeBytes ?? (await sizeOf(qmp, top)) })
   await disk.plug()
   return disk
 }

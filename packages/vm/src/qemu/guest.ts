@@ -160,7 +160,7 @@ export class QemuGuest implements QemuMachine {
     if (this.options.disks === undefined)
       throw new TypeError('addDisk: the guest has no controller: start it with `disks: []`')
     const taken = this.#disks.map(({ name }) => name)
-    const disk = await openDisk(this.qmp, checkDisk(options, taken, 'disk'))
+    const disk = await openDisk(this.qmp, checkDisk(options, taken, 'disk'), taken.length)
     this.#disks.push(disk)
     return disk
   }
