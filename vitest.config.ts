@@ -20,16 +20,18 @@ const shared = {
 
 /** Those that take longest, the longest first: begun last, one of them would keep one core waiting for its end. */
 const longestFirst = [
+  'distro/test/rollback',
   'distro/test/update',
   'distro/test/torture/life',
   'distro/test/disk',
   'distro/test/data',
-  'distro/test/rollback',
-  'vm/test/command',
-  'distro/test/stage1',
   'distro/test/trial',
-  'distro/test/torture/crash-states',
+  'distro/test/twins',
+  'vm/test/command',
   'vm/test/vitest',
+  'distro/test/torture/crash-states',
+  'distro/test/stage1',
+  'vm/test/suites',
 ]
 
 /** Before a run there is no telling how long a file takes, and vitest would go by its size. */
