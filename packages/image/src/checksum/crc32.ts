@@ -12,6 +12,9 @@ const table = Uint32Array.from({ length: 256 }, (_, byte) => {
 /** The CRC-32 of `bytes`: begun with all ones and inverted at the end. */
 export function crc32(bytes: Uint8Array): number {
   let remainder = 0xffff_ffff
-  for (const byte of bytes) remainder = (table[(remainder ^ byte) & 0xff] ?? 0) ^ (remainder >>> 8)
+  // By index: PID 1 comes here once, before the loop is compiled, where an iterator costs five times as much.
+  for (let index = 0; index < bytes.byteLength; index++) {
+    remainder = (table[(remainder ^ (bytes[index] ?? 0)) & 0xff] ?? 0) ^ (remainder >>> 8)
+  }
   return (remainder ^ 0xffff_ffff) >>> 0
 }
