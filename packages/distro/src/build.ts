@@ -125,18 +125,8 @@ export async function buildAppliance(place: string, options: BuildOptions = {}):
   await checkPrograms(loaded, [tree, runtime])
   const words = commandLine(config, architecture, format)
   const assembly: Assembly = {
-    ...{
-      config,
-      architecture,
-      kernel,
-      tree,
-      runtime,
-      archive,
-      cache,
-      mtimeSeconds,
-      createdSeconds,
-      progress,
-    },
+    ...{ config, architecture, kernel, tree, runtime, archive, cache },
+    ...{ mtimeSeconds, createdSeconds, progress },
     ...{ origins: ingredients.origins, sources: ingredients.sources },
     commandLine: words,
   }
