@@ -29,12 +29,10 @@ beforeAll(() => {
   // In /tmp, so that nothing of the repository (tsconfig paths, node_modules) can be found from there.
   work = mkdtempSync(join(tmpdir(), 'solo-pack-'))
   // From turbo's cache when the sources are unchanged.
-  run(
-    process.execPath,
-    ['--bun', 'turbo', 'run', 'build', '--filter=@pkg/sys', '--output-logs=errors-only'],
-    root,
-  )
-  run('npm', ['pack', '--silent', '--pack-destination', work], join(root, 'packages/sys'))
+  const script = `"$0" --bun turbo run build --filter=@pkg/sys --output-logs=errors-only
+    cd packages/sys && npm pack --silent --pack-destination "$1"`
+  // Locked: a test beside this one does the same (packages/vm/test/packed.test.ts), and turbo writes what npm reads.
+  run('flock', ['packages/sys/package.json', 'sh', '-ec', script, process.execPath, work], root)
   const archive = readdirSync(work).find((name) => name.endsWith('.tgz')) ?? ''
   mkdirSync(join(work, 'user'))
   writeFileSync(join(work, 'user/package.json'), '{"name":"user","private":true,"type":"module"}')

@@ -40,13 +40,13 @@ beforeAll(() => {
   const names = ['sys', 'image', 'vm']
   // From turbo's cache when the sources are unchanged.
   const filters = names.map((name) => `--filter=@pkg/${name}`)
-  must(
-    process.execPath,
-    ['--bun', 'turbo', 'run', 'build', ...filters, '--output-logs=errors-only'],
-    repository,
-  )
+  const script = `"$0" --bun turbo run build ${filters.join(' ')} --output-logs=errors-only
+    for name in ${names.join(' ')}; do
+      (cd packages/$name && npm pack --silent --pack-destination "$1")
+    done`
+  // Locked: a test beside this one does the same (scripts/test/npm-pack.test.ts), and turbo writes what npm reads.
+  must('flock', ['packages/sys/package.json', 'sh', '-ec', script, process.execPath, folder], repository)
   for (const name of names) {
-    must('npm', ['pack', '--silent', '--pack-destination', folder], join(repository, 'packages', name))
     const installed = join(folder, 'node_modules/@pkg', name)
     mkdirSync(installed, { recursive: true })
     const archive = readdirSync(folder).find((file) => file.startsWith(`pkg-${name}-`)) ?? ''
