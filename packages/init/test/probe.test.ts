@@ -34,7 +34,7 @@ afterAll(() => {
   server.close()
 })
 
-async function answer(probe: Probe, timeoutMs = 2000): Promise<string | null> {
+async function answer(probe: Probe, timeoutMs = 30_000): Promise<string | null> {
   return await ask(probe, { programs, user, timeoutMs, signal: new AbortController().signal })
 }
 
