@@ -305,7 +305,7 @@ describe('package.json', () => {
 describe('examples in READMEs and docstrings', () => {
   const cache = join(root, '.cache')
 
-  it('type-check, and run under Bun', { timeout: 300_000 }, async () => {
+  it('type-check, and run under Bun', { timeout: 600_000 }, async () => {
     const examples = allExamples(sources)
     const violations = await checkExamples(root, join(cache, 'examples'), examples)
     expect(violations.map(show)).toEqual([])

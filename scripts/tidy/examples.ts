@@ -20,7 +20,7 @@ export interface Example {
   runs: boolean
 }
 
-const timeoutMs = 60_000
+const timeoutMs = 180_000
 
 /** The ```ts blocks of a Markdown file, or of the docstrings of a TypeScript file. */
 export function examplesOf(source: Source): Example[] {
