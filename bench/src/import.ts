@@ -44,8 +44,14 @@ export function measureImports(
 
 /** What an import takes in a fresh process, in nanoseconds. */
 function measureImport(specifier: string, prefix: readonly string[]): number {
-  const [program = process.execPath, ...rest] = [...prefix, process.execPath, contestant, specifier]
-  const { status, stdout, stderr } = spawnSync(program, rest, { encoding: 'utf8' })
+  const [wrapper, ...rest] = [...prefix, process.execPath]
+  const { status, stdout, stderr } = spawnSync(
+    wrapper ?? process.execPath,
+    [...rest, contestant, specifier],
+    {
+      encoding: 'utf8',
+    },
+  )
   if (status !== 0) throw new Error(`import of ${specifier}: ${stderr.trim()}`)
   return Number(stdout)
 }

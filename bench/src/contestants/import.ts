@@ -1,5 +1,6 @@
 // The processor time that an import takes in all threads of a fresh process, in nanoseconds. Usage: import.ts SPECIFIER
-export {}
+import process from 'node:process'
+
 const [specifier = ''] = process.argv.slice(2)
 const before = process.cpuUsage()
 await import(specifier)

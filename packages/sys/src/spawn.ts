@@ -10,8 +10,9 @@ import type { IoPriority } from './limits.ts'
 import type { Program } from './program.ts'
 import { explainCall } from './program/explain.ts'
 import type { WaitOptions } from './reactor.ts'
+import { cloneBeside } from './spawn/beside.ts'
 import { type ChildPipes, makeChild } from './spawn/child.ts'
-import { cloneChild, namespaceFlags, reap } from './spawn/clone.ts'
+import { type Cloned, cloneChild, type CloneRequest, namespaceFlags, reap } from './spawn/clone.ts'
 import { needsParent, writeIdMaps } from './spawn/confine.ts'
 import { Rendezvous } from './spawn/rendezvous.ts'
 import { type ChildFd, childProgram } from './spawn/steps.ts'
@@ -165,7 +166,7 @@ export interface Child extends Disposable {
  * `clone3(cl_args, size)` and `execve` — starts a program.
  *
  * Blocks this thread until the child executes it or fails, as vfork(2) does: well under a millisecond, unless the
- * disk that holds the program is slow. A step that fails is named in the error: `spawn /bin/x: setresuid(1, 1, 1): EPERM: …`.
+ * disk that holds the program is slow, or a step of `setup` sleeps: {@link spawnBeside} is for those. A step that fails is named in the error: `spawn /bin/x: setresuid(1, 1, 1): EPERM: …`.
  *
  * Beside `Bun.spawn` and `node:child_process` it works; in PID 1 use neither of them, for a reaper that waits for
  * all children takes theirs too.
@@ -184,20 +185,82 @@ export interface Child extends Disposable {
  * ```
  */
 export function spawn(options: SpawnOptions): Child {
+  const prepared = prepare(options)
+  try {
+    const request = requestOf(prepared)
+    const { pid, pidfd } = started(request, cloneChild(request))
+    return makeChild(pid, pidfd, prepared.stdio.parent)
+  } catch (error) {
+    closeAll(Object.values(prepared.stdio.parent))
+    throw error
+  } finally {
+    closeAll(prepared.stdio.child)
+  }
+}
+
+/**
+ * {@link spawn}, for steps that may sleep: `setup` that mounts from a slow disk, opens a FIFO or takes a lock. This thread
+ * goes on meanwhile, and the promise resolves when the child has executed its program.
+ *
+ * Costs more than `spawn`: memory of its own for the child, a pipe, a turn of the loop. Until it resolves this process
+ * has the child's change of user in one respect: its files in /proc may belong to root. A process that ends meanwhile
+ * leaves the child behind, which goes on.
+ *
+ * @throws as `spawn` does; the reason of `signal` when it is aborted: the child is killed then, and reaped
+ *
+ * @example
+ * ```ts
+ * import { CLOCK_MONOTONIC } from '@pkg/sys/constants'
+ * import { spawnBeside } from '@pkg/sys/spawn'
+ *
+ * const tenthOfASecond = new Uint8Array(BigInt64Array.of(0n, 100_000_000n).buffer)
+ * using child = await spawnBeside({
+ *   file: '/bin/true',
+ *   env: {},
+ *   setup: (steps) => void steps.call('clock_nanosleep', CLOCK_MONOTONIC, 0, tenthOfASecond, null),
+ * })
+ * console.assert((await child.wait()).code === 0)
+ * ```
+ */
+export async function spawnBeside(options: SpawnOptions, { signal }: WaitOptions = {}): Promise<Child> {
+  signal?.throwIfAborted()
+  const prepared = prepare(options)
+  try {
+    const request = requestOf(prepared)
+    const running = cloneBeside(request, signal)
+    // The child has copies by now.
+    closeAll(prepared.stdio.child)
+    const { pid, pidfd } = started(request, await running)
+    return makeChild(pid, pidfd, prepared.stdio.parent)
+  } catch (error) {
+    closeAll([...prepared.stdio.child, ...Object.values(prepared.stdio.parent)])
+    throw error
+  }
+}
+
+/** What is to be started, with its pipes opened. */
+interface Prepared {
+  options: SpawnOptions
+  file: string
+  fds: Map<number, ChildFd>
+  stdio: OpenedStdio
+}
+
+function prepare(options: SpawnOptions): Prepared {
   validateEnvironment(options.env)
   const stdio: OpenedStdio = { ours: [0, 1, 2], parent: {}, child: [] }
   try {
     openStdio(options, stdio)
     const fds = childFds(options, stdio.ours)
-    const file = findProgram(options)
-    const { pid, pidfd } = start(file, options, fds)
-    return makeChild(pid, pidfd, stdio.parent)
+    return { options, file: findProgram(options), fds, stdio }
   } catch (error) {
-    for (const end of Object.values(stdio.parent)) end.close()
+    closeAll([...stdio.child, ...Object.values(stdio.parent)])
     throw error
-  } finally {
-    for (const end of stdio.child) end.close()
   }
+}
+
+function closeAll(fds: readonly OwnedFd[]): void {
+  for (const fd of fds) fd.close()
 }
 
 interface OpenedStdio {
@@ -270,17 +333,13 @@ function isFile(path: string): boolean {
   return (statx(AT_FDCWD, path, 0, STATX_TYPE).stx_mode & S_IFMT) === S_IFREG
 }
 
-function start(
-  file: string,
-  options: SpawnOptions,
-  fds: Map<number, ChildFd>,
-): { pid: number; pidfd: OwnedFd } {
+function requestOf({ options, file, fds }: Prepared): CloneRequest {
   let rendezvous: Rendezvous | undefined
   const meet = (program: Program): void => {
     rendezvous = new Rendezvous(program)
   }
   const isAttended = needsParent(options)
-  const { pid, pidfd, program, compiled } = cloneChild({
+  return {
     caller: 'spawn',
     path: file,
     flags: namespaceFlags(options.namespaces ?? 0, 'spawn'),
@@ -292,14 +351,18 @@ function start(
           rendezvous?.open(child)
         }
       : undefined,
-  })
-  const failure = program.failure(compiled)
-  if (failure === undefined) return { pid, pidfd }
-  reap(pidfd)
+  }
+}
+
+/** The child, if its program was executed; the error of the step that failed otherwise. */
+function started({ path }: CloneRequest, cloned: Cloned): Cloned {
+  const failure = cloned.program.failure(cloned.compiled)
+  if (failure === undefined) return cloned
+  reap(cloned.pidfd)
   throw new SysError({
     errno: failure.errno,
     syscall: 'spawn',
-    path: file,
+    path,
     // The arguments of execve are the program's own, and many.
     attempt: failure.step.name === 'execve' ? 'execve' : explainCall(failure.step),
   })

@@ -7,7 +7,7 @@ import { scriptResult } from './child-script.ts'
 const source = join(import.meta.dirname, '../src')
 
 /** What all areas stand on. */
-const foundation = ['errno', 'fd', 'raw', 'struct']
+const foundation = new Set(['errno', 'fd', 'raw', 'struct'])
 
 /** Areas that are made of others, and of which. All else is calls of the kernel, and knows no other area. */
 const composed: Readonly<Record<string, readonly string[]>> = {
@@ -44,7 +44,7 @@ describe.each(areas)('@pkg/sys/%s', (area) => {
     const others = loaded
       .filter((file) => !file.includes('/'))
       .map((file) => file.slice(0, -3))
-      .filter((name) => name !== area && !foundation.includes(name))
+      .filter((name) => name !== area && !foundation.has(name))
     expect(others.toSorted()).toEqual(composed[area] ?? [])
   })
 })

@@ -106,68 +106,110 @@ const arenaSizeBytes = 65_536
 /** clone3 is refused by some container runtimes' seccomp profiles, which answer ENOSYS: then clone. */
 let legacyClone = false
 
+/** Where a program is compiled to. */
+export interface Room {
+  /** The memory. */
+  mapping: Mapping
+  /** The program in it. */
+  compiled: Uint8Array
+}
+
+/** A child that was just made. */
+export interface Begun extends RunningChild {
+  /** The caller closes it. */
+  pidfd: OwnedFd
+  /** What {@link restoreDumpable} is to restore. */
+  dumpable: number
+}
+
 /**
  * Makes a child and returns when it has executed another program or ended.
  *
  * @throws {@link SysError} of clone3; what `meanwhile` throws, after which the child is gone
  */
 export function cloneChild(request: CloneRequest): Cloned {
+  const { meanwhile } = request
+  const child = beginChild(request, compileInto, meanwhile === undefined)
+  if (meanwhile !== undefined) {
+    attend(meanwhile, child)
+    restoreDumpable(child.dumpable)
+  }
+  return child
+}
+
+/**
+ * Makes a child, in memory that `findRoom` gives.
+ *
+ * @param suspends - returns when the child has executed another program or ended; else at once, and {@link isInside} tells
+ * @throws {@link SysError} of clone3
+ */
+export function beginChild(
+  request: CloneRequest,
+  findRoom: (program: Program) => Room,
+  suspends: boolean,
+): Begun {
   const program = request.program(legacyClone)
-  const { mapping, compiled } = compileInto(program)
-  const row = legacyClone ? cloneRow(request, mapping) : clone3Row(request, mapping)
+  const { mapping, compiled } = findRoom(program)
+  const cloneRowOf = legacyClone ? cloneRow : clone3Row
+  const row = cloneRowOf(request, waitingFlags(suspends, mapping))
   spawnCode ??= loadSpawnCode()
   // A signal handler must not run in the child: it would run on the parent's stack and memory.
   rtSigprocmask(SIG_SETMASK, allSignals, savedSignals, 8)
   const dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0)
   const pid = spawnCode(row, mapping.address)
-  const isSuspended = request.meanwhile === undefined
-  if (isSuspended) restoreDumpable(dumpable)
+  if (suspends) restoreDumpable(dumpable)
   rtSigprocmask(SIG_SETMASK, savedSignals, null, 8)
   const ENOSYS = 38
   if (pid === -ENOSYS && !legacyClone) {
     legacyClone = true
-    return cloneChild(request)
+    return beginChild(request, findRoom, suspends)
   }
   if (isError(pid)) {
     throw new SysError({ errno: -pid, syscall: request.caller, path: request.path, attempt: 'clone3' })
   }
-  const pidfd = new OwnedFd(pidfdMemory[0] ?? -1)
-  if (request.meanwhile !== undefined) {
-    attend(request.meanwhile, { pid, program, compiled, mapping }, pidfd)
-    restoreDumpable(dumpable)
-  }
-  return { pid, pidfd, program, compiled }
+  return { pid, pidfd: new OwnedFd(pidfdMemory[0] ?? -1), program, compiled, mapping, dumpable }
 }
 
 /**
  * A change of user takes "dumpable" from the memory, which until the exec is ours too (kernel/cred.c, commit_creds): our
  * /proc files would belong to root, and we could not be traced or leave a core.
  */
-function restoreDumpable(dumpable: number): void {
+export function restoreDumpable(dumpable: number): void {
   if (dumpable === 1 && prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) !== 1) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
 }
 
 /** The end of the arena: a word that is not 0 while the child uses our memory. */
 const doneOffset = 8
 
-function compileInto(program: Program): { mapping: Mapping; compiled: Uint8Array } {
-  const sizeBytes = program.sizeBytesMax + doneOffset
+/** Bytes that `program` wants of a mapping. */
+export function roomBytes(program: Program): number {
+  return program.sizeBytesMax + doneOffset
+}
+
+/** Compiles `program` into a mapping of at least {@link roomBytes}. */
+export function compileTo(program: Program, mapping: Mapping): Room {
+  const room = mapping.bytes.subarray(0, mapping.bytes.length - doneOffset)
+  return { mapping, compiled: program.compile({ address: mapping.address }, room) }
+}
+
+function compileInto(program: Program): Room {
+  const sizeBytes = roomBytes(program)
   if (arena === undefined || sizeBytes > arena.bytes.length) {
     const larger = mmap({ lengthBytes: Math.max(arenaSizeBytes, sizeBytes) })
     arena?.[Symbol.dispose]()
     arena = larger
   }
-  const room = arena.bytes.subarray(0, arena.bytes.length - doneOffset)
-  return { mapping: arena, compiled: program.compile({ address: arena.address }, room) }
+  return compileTo(program, arena)
+}
+
+/** Whether the child still uses our memory. */
+export function isInside({ bytes }: Mapping): boolean {
+  return Atomics.load(new Int32Array(bytes.buffer, bytes.byteOffset + bytes.length - doneOffset, 1), 0) !== 0
 }
 
 /** Runs `meanwhile`, and waits until the child has left our memory. */
-function attend(
-  meanwhile: NonNullable<CloneRequest['meanwhile']>,
-  child: RunningChild,
-  pidfd: OwnedFd,
-): void {
-  const { mapping } = child
+function attend(meanwhile: NonNullable<CloneRequest['meanwhile']>, child: Begun): void {
+  const { mapping, pidfd } = child
   try {
     meanwhile(child)
   } catch (error) {
@@ -175,11 +217,9 @@ function attend(
     reap(pidfd)
     throw error
   }
-  const offset = mapping.bytes.length - doneOffset
-  const word = new Int32Array(mapping.bytes.buffer, mapping.bytes.byteOffset + offset, 1)
-  while (Atomics.load(word, 0) !== 0) {
+  while (isInside(mapping)) {
     try {
-      futex_wait_relative({ mapping, offset }, 1)
+      futex_wait_relative({ mapping, offset: mapping.bytes.length - doneOffset }, 1)
     } catch (error) {
       // EAGAIN: it has left between our look and the call. EINTR: a signal was handled.
       if (!isSysError(error, 'EAGAIN') && !isSysError(error, 'EINTR')) throw error
@@ -214,9 +254,15 @@ function pidfdAddress(): number {
   return pidfdMapping.address
 }
 
+interface Waiting {
+  flags: number
+  /** What becomes 0 when the child has left our memory. */
+  doneAddress: number
+}
+
 /** The flags that suspend us, or tell us by a futex when the child has left our memory. */
-function waitingFlags({ meanwhile }: CloneRequest, mapping: Mapping): { flags: number; doneAddress: number } {
-  if (meanwhile === undefined) return { flags: CLONE_VFORK, doneAddress: 0 }
+function waitingFlags(suspends: boolean, mapping: Mapping): Waiting {
+  if (suspends) return { flags: CLONE_VFORK, doneAddress: 0 }
   const offset = mapping.bytes.length - doneOffset
   new DataView(mapping.bytes.buffer, mapping.bytes.byteOffset + offset).setInt32(0, 1, true)
   return { flags: CLONE_CHILD_CLEARTID, doneAddress: mapping.address + offset }
@@ -226,9 +272,8 @@ const cloneArgs = new BigUint64Array(new ArrayBuffer(88))
 const row = new BigInt64Array(new ArrayBuffer(rowSizeBytes(6)))
 
 /** Row of `clone3(cl_args, size)`; struct clone_args (linux/sched.h): flags, pidfd, child_tid, …, exit_signal, …, cgroup. */
-function clone3Row(request: CloneRequest, mapping: Mapping): Uint8Array {
+function clone3Row(request: CloneRequest, { flags, doneAddress }: Waiting): Uint8Array {
   const { cgroup } = request
-  const { flags, doneAddress } = waitingFlags(request, mapping)
   cloneArgs.fill(0n)
   cloneArgs[0] =
     BigInt((CLONE_VM | CLONE_PIDFD | flags | request.flags) >>> 0) +
@@ -242,8 +287,7 @@ function clone3Row(request: CloneRequest, mapping: Mapping): Uint8Array {
 }
 
 /** Row of `clone(flags, stack, parent_tid, …)`: the pidfd comes through parent_tid, and the stack is shared. */
-function cloneRow(request: CloneRequest, mapping: Mapping): Uint8Array {
-  const { flags, doneAddress } = waitingFlags(request, mapping)
+function cloneRow(request: CloneRequest, { flags, doneAddress }: Waiting): Uint8Array {
   const all = BigInt((CLONE_VM | CLONE_PIDFD | SIGCHLD | flags | request.flags) >>> 0)
   // child_tid comes before tls on x86-64, and after it on arm64.
   const last = currentArchitecture() === 'x64' ? [BigInt(doneAddress), 0n] : [0n, BigInt(doneAddress)]
