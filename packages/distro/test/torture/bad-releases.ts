@@ -43,6 +43,28 @@ export async function withoutKernel({ root, uki }: SlotBytes): Promise<SlotBytes
   return { root, uki: damaged }
 }
 
+/** The initramfs inside the kernel image has been written over: stage 1 is no program any more. */
+export async function withRottenInitramfs({ root, uki }: SlotBytes): Promise<SlotBytes> {
+  const damaged = Uint8Array.from(uki)
+  const initrd = (await readUki(bytesAccess(uki))).sections.find(({ name }) => name === '.initrd')
+  if (initrd === undefined) throw new Error('the kernel image has no initramfs')
+  for (let at = initrd.offset; at < initrd.offset + 2 * BLOCK; at += 1)
+    damaged[at] = (damaged[at] ?? 0) ^ 0xff
+  return { root, uki: damaged }
+}
+
+/** Where the PE header's place is told, and its machine field behind it (PE format, § COFF file header). */
+const PE_OFFSET = 0x3c
+const PE_MACHINE = 4
+const ARM64 = 0xaa64
+
+/** The kernel image says that it is for another processor, as that of another board does. */
+export function forAnotherMachine({ root, uki }: SlotBytes): SlotBytes {
+  const changed = Buffer.from(uki)
+  changed.writeUInt16LE(ARM64, changed.readUInt32LE(PE_OFFSET) + PE_MACHINE)
+  return { root, uki: changed }
+}
+
 /** A root of which a part of the runtime is lost: dm-verity refuses it when it is read. */
 export async function withBadRoot({ root, uki }: SlotBytes): Promise<SlotBytes> {
   const damaged = Uint8Array.from(root)

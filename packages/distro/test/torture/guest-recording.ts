@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { boot, type Vm } from '@pkg/vm'
 import type { RememberingDisk } from '@pkg/vm/nbd'
+import { CPUS } from '../support/disk-machine.ts'
 import type { Mistake } from './guest/careless.ts'
 import { MARK, type Place } from './guest/place.ts'
 import type { Step } from './guest/program.ts'
@@ -39,7 +40,7 @@ const SHARE = '/torture'
 export async function recordInstalls(folder: string, disks: readonly RecordedDisk[]): Promise<void> {
   await bundle(folder)
   await using vm = await boot({
-    ...{ backend: 'qemu', modules: MODULES, memoryMiB: 384, timeoutMs: 500_000, append: 'gpt' },
+    ...{ backend: 'qemu', modules: MODULES, cpus: CPUS, memoryMiB: 384, timeoutMs: 500_000, append: 'gpt' },
     disks: disks.map(({ disk }, index) => ({ name: `disk${index}`, nbd: disk.uri })),
     shares: [{ host: folder, guest: SHARE }],
   })

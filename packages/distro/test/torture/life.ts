@@ -11,7 +11,7 @@ import type { ApplianceConfig } from '../../src/config.ts'
 import { createRelease } from '../../src/release.ts'
 import { type BuiltRelease, buildRelease, judgeOptions, updatableConfig } from './appliance.ts'
 import { recordInstalls } from './guest-recording.ts'
-import { Judge, type KnownRelease } from './judge.ts'
+import { Judge, type JudgeOptions, type KnownRelease } from './judge.ts'
 import { BOOT_MS, RecordedMachine } from './recording.ts'
 import type { Past, Phase } from './survey.ts'
 import { DataJudge } from './user-files.ts'
@@ -24,11 +24,15 @@ export interface LifeOptions {
   readonly updates: number
   /** Told of each step. */
   readonly onStep?: (step: string) => void
+  /** Ends it early; it rejects with the signal's reason, or with what the end of a machine has broken. */
+  readonly signal?: AbortSignal
 }
 
 /** A machine's past. */
 export interface Life extends AsyncDisposable {
   readonly past: Past
+  /** What its judge was made with. */
+  readonly judgeOptions: JudgeOptions
   /** Path of the firmware's variables as they were in a phase, by its name. */
   readonly variables: ReadonlyMap<string, string>
 }
@@ -41,7 +45,12 @@ const NOISE_BYTES: number = 2 << 20
 const NOISE_FILES = 3
 
 /** Records one. */
-export async function recordLife({ folder, updates, onStep = () => {} }: LifeOptions): Promise<Life> {
+export async function recordLife(options: LifeOptions): Promise<Life> {
+  const { folder, updates, signal } = options
+  const onStep = (step: string): void => {
+    signal?.throwIfAborted()
+    options.onStep?.(step)
+  }
   mkdirSync(folder, { recursive: true })
   const key = makeKey(folder, 'owner')
   const configOf = (counter: number): ApplianceConfig => updatableConfig(counter, publicKeyOf(key))
@@ -52,8 +61,8 @@ export async function recordLife({ folder, updates, onStep = () => {} }: LifeOpt
   const image = first.build.disk ?? ''
   const sizeBytes = (first.build.manifest.disk?.sizeBytes ?? 0) + GROWTH_BYTES
   await using stack = new AsyncDisposableStack()
-  const machine = stack.use(await RecordedMachine.make(folder, image, sizeBytes))
-  const story = new Story({ folder, machine, key, onStep })
+  const machine = stack.use(await RecordedMachine.make({ folder, base: image, sizeBytes, signal }))
+  const story = new Story({ folder, machine, key, onStep, signal })
   await story.boot('first boot', 'a')
   for (const [index, { known }] of releases.slice(1).entries()) {
     const slot = index % 2 === 0 ? 'b' : 'a'
@@ -64,12 +73,12 @@ export async function recordLife({ folder, updates, onStep = () => {} }: LifeOpt
       await story.boot(`trial of ${known.counter}`, slot)
     }
   }
-  const judge = new Judge(judgeOptions(releases))
+  const known = judgeOptions(releases)
   const { phases, installed, variables } = story
-  const data = new DataJudge(folder)
+  const [judge, data] = [new Judge(known), new DataJudge(folder)]
   const past = { log: machine.disk.log, judge, data, kept: machine.kept, installed, phases }
   const kept = stack.move()
-  return { past, variables, [Symbol.asyncDispose]: () => kept.disposeAsync() }
+  return { past, judgeOptions: known, variables, [Symbol.asyncDispose]: () => kept.disposeAsync() }
 }
 
 /** What {@link makeRelease} makes. */
@@ -106,13 +115,14 @@ export async function makeRelease({
 }
 
 /** Makes an SSH key, and returns its path. */
-function makeKey(folder: string, name: string): string {
+export function makeKey(folder: string, name: string): string {
   const file = join(folder, name)
   execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', name, '-f', file])
   return file
 }
 
-function publicKeyOf(key: string): string {
+/** The line of a key's .pub file. */
+export function publicKeyOf(key: string): string {
   return readFileSync(`${key}.pub`, 'utf8').trim()
 }
 
@@ -135,6 +145,7 @@ interface StoryTools {
   /** Path of the key of the machine's owner. */
   readonly key: string
   readonly onStep: (step: string) => void
+  readonly signal: AbortSignal | undefined
 }
 
 /** What is done with a machine, one after another. */
@@ -161,7 +172,7 @@ class Story {
     this.#begin(name)
     const { machine, folder } = this.#tools
     await machine.boot(name, async (vm) => {
-      const [, fingerprint = ''] = await vm.console.waitFor(/certificate SHA-256 ([0-9A-F:]+)/, {
+      const [, fingerprint = ''] = await vm.console.waitFor(/certificate SHA-256 ([0-9A-F:]{95})/, {
         timeoutMs: BOOT_MS,
       })
       await vm.console.waitFor(/boot blessed: solo/, { timeoutMs: BOOT_MS })
@@ -180,9 +191,9 @@ class Story {
 
   /** Runs the command for whom the device knows. */
   async #solo(...args: string[]): Promise<void> {
-    const { folder, key } = this.#tools
+    const { folder, key, signal } = this.#tools
     const env = { ...process.env, SOLO_KEY: key, SOLO_DEVICES: join(folder, 'devices.json') }
-    await run(process.execPath, [SOLO, ...args], { env, timeout: UPDATE_MS })
+    await run(process.execPath, [SOLO, ...args], { env, timeout: UPDATE_MS, signal })
   }
 
   /** Installs a release in a guest that has nothing but the engine. */

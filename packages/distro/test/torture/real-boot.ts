@@ -1,7 +1,7 @@
 // A crash state, booted by real firmware: does the machine do what the judge said?
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { powerOff, readyLine } from '../../src/run.ts'
+import { readyLine } from '../../src/run.ts'
 import { copyVariables, type Life } from './life.ts'
 import { BOOT_MS, FOUND, startFirmware } from './recording.ts'
 import type { JudgedState } from './survey.ts'
@@ -14,8 +14,18 @@ export interface RealBoot {
   readonly problem: string | undefined
 }
 
-/** Boots a state, and compares. The disk is in `folder` meanwhile. */
-export async function bootState(life: Life, judged: JudgedState, folder: string): Promise<RealBoot> {
+/**
+ * Boots a state, and compares. The disk is in `folder` meanwhile. As soon as the machine has said what it is asked, it
+ * is switched off: it is there for nothing else.
+ *
+ * @param signal - ends it: it rejects then, and the boot has shown nothing
+ */
+export async function bootState(
+  life: Life,
+  judged: JudgedState,
+  folder: string,
+  signal?: AbortSignal,
+): Promise<RealBoot> {
   const { state, verdict, phase } = judged
   const disk = join(folder, `boot-${state.hash}.img`)
   const variables = join(folder, `boot-${state.hash}.fd`)
@@ -23,14 +33,17 @@ export async function bootState(life: Life, judged: JudgedState, folder: string)
     await state.writeTo(disk)
     copyVariables(life, phase, variables)
     const startMs = performance.now()
-    await using vm = await startFirmware(variables, { disks: [{ name: 'main', file: disk, writable: true }] })
+    await using vm = await startFirmware(variables, {
+      disks: [{ name: 'main', file: disk, writable: true }],
+      ...(signal === undefined ? {} : { signal }),
+    })
     const [, , , failed] = await vm.console.waitFor(readyLine, { timeoutMs: BOOT_MS })
     const readyMs = performance.now() - startMs
     const found = await vm.console.waitFor(FOUND, { timeoutMs: BOOT_MS })
     const blessed = await vm.console.waitFor(/boot blessed: (solo[ab])\+|boot not blessed: .*/, {
       timeoutMs: BOOT_MS,
     })
-    await powerOff(vm)
+    await vm.kill()
     const problem = [
       failed === '0' ? '' : `${failed} services failed`,
       filesProblem(life, judged, found),
@@ -38,6 +51,7 @@ export async function bootState(life: Life, judged: JudgedState, folder: string)
     ].find((text) => text !== '')
     return { readyMs, problem }
   } catch (error) {
+    signal?.throwIfAborted()
     const text = error instanceof Error ? error.message : String(error)
     return { readyMs: Number.NaN, problem: text }
   } finally {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { rememberingDisk, type RememberingDisk } from '@pkg/vm/nbd'
 import { type QemuMachine, type QemuOptions, startQemu } from '@pkg/vm/qemu'
 import { powerOff } from '../../src/run.ts'
+import { CPUS } from '../support/disk-machine.ts'
 import { keptContent } from './appliance.ts'
 import type { KeptFile } from './user-files.ts'
 
@@ -17,7 +18,11 @@ const SESSION_MS = 1_200_000
 /** Where the device's agent listens. */
 export const AGENT_PORT = 8443
 
-const FIRMWARE = { code: '/usr/share/OVMF/OVMF_CODE_4M.fd', variables: '/usr/share/OVMF/OVMF_VARS_4M.fd' }
+/** UEFI as Debian's package ovmf has it. */
+export const FIRMWARE = {
+  code: '/usr/share/OVMF/OVMF_CODE_4M.fd',
+  variables: '/usr/share/OVMF/OVMF_VARS_4M.fd',
+} as const
 
 /** A line of the console that says something is safe, and the file that is. */
 const PROMISES: readonly { line: RegExp; file(match: RegExpExecArray): KeptFile }[] = [
@@ -34,24 +39,37 @@ const PROMISES: readonly { line: RegExp; file(match: RegExpExecArray): KeptFile 
 /** What a service said of the files that it found. */
 export const FOUND: RegExp = /found (\d+) up to (\d+), damaged: (.*)\n/
 
+/** What a {@link RecordedMachine} is made of. */
+export interface RecordedMachineOptions {
+  /** For the firmware's variables. */
+  readonly folder: string
+  /** The disk's image, which is not changed. */
+  readonly base: string
+  readonly sizeBytes: number
+  /** Ends the machine. */
+  readonly signal: AbortSignal | undefined
+}
+
 /** A disk with its firmware's variables, and what was promised while it was in use. */
 export class RecordedMachine implements AsyncDisposable {
   readonly disk: RememberingDisk
   /** By mark. */
   readonly kept: Map<string, KeptFile> = new Map()
   readonly #variables: string
+  readonly #signal: AbortSignal | undefined
   #line = ''
 
-  private constructor(disk: RememberingDisk, variables: string) {
+  private constructor(disk: RememberingDisk, variables: string, signal: AbortSignal | undefined) {
     this.disk = disk
     this.#variables = variables
+    this.#signal = signal
   }
 
-  /** @param folder - for the firmware's variables; @param base - the disk's image, which is not changed */
-  static async make(folder: string, base: string, sizeBytes: number): Promise<RecordedMachine> {
+  /** Makes one that has never been on. */
+  static async make({ folder, base, sizeBytes, signal }: RecordedMachineOptions): Promise<RecordedMachine> {
     const variables = join(folder, 'variables.fd')
     copyFileSync(FIRMWARE.variables, variables)
-    return new RecordedMachine(await rememberingDisk({ base, sizeBytes }), variables)
+    return new RecordedMachine(await rememberingDisk({ base, sizeBytes }), variables, signal)
   }
 
   /** Boots it, and switches it off in order when `use` is done. The mark `name` is where it begins. */
@@ -62,6 +80,7 @@ export class RecordedMachine implements AsyncDisposable {
       networks: [{ kind: 'user', forwards: [{ hostPort: 0, guestPort: AGENT_PORT }] }],
       onConsole: (text) => this.#hear(text),
       timeoutMs: SESSION_MS,
+      ...(this.#signal === undefined ? {} : { signal: this.#signal }),
     })
     await use(vm)
     await powerOff(vm)
@@ -94,11 +113,12 @@ export class RecordedMachine implements AsyncDisposable {
 /** A machine that boots from a disk by UEFI firmware with these variables, and goes on after a reset or a panic. */
 export async function startFirmware(
   variables: string,
-  options: Pick<QemuOptions, 'disks' | 'networks' | 'onConsole' | 'onReset' | 'qemuArguments' | 'timeoutMs'>,
+  options: Omit<QemuOptions, 'firmware' | 'kernel' | 'initrd' | 'append'>,
 ): Promise<QemuMachine> {
   return await startQemu({
     firmware: { code: FIRMWARE.code, variables, writable: true },
     networks: [{ kind: 'user' }],
+    cpus: CPUS,
     onReboot: 'restart',
     onPanic: 'ignore',
     timeoutMs: 2 * BOOT_MS,

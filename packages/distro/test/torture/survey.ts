@@ -1,5 +1,6 @@
 // Every state that a power cut can have left, judged, phase by phase.
 import { createHash } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
 import { crashState, crashStates, type CrashState, type CrashStatesOptions } from '@pkg/vm/crash-states'
 import type { DiskLog } from '@pkg/vm/nbd'
 import { partOf } from './disk-view.ts'
@@ -67,7 +68,12 @@ export interface RoundOptions extends Pick<
 > {
   /** When it has to end, as `performance.now()` tells it. Default: when all is judged. */
   readonly untilMs?: number
+  /** Ends it early: it rejects with the signal's reason. */
+  readonly signal?: AbortSignal
 }
+
+/** Between two looks at what else there is to do: guests' consoles, signals. */
+const TURN_MS = 50
 
 /** More are counted, but not kept. */
 const BROKEN_MAX = 1000
@@ -101,13 +107,20 @@ export class Survey {
    * @returns whether it came to the end
    */
   async round(options: RoundOptions): Promise<boolean> {
-    const { untilMs = Number.POSITIVE_INFINITY, ...limits } = options
+    const { untilMs = Number.POSITIVE_INFINITY, signal, ...limits } = options
     const { log, phases } = this.#past
+    let turnMs = performance.now()
     for (const [index, { from, to }] of phases.entries()) {
       const report = this.reports[index] as PhaseReport
       const range = { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) }
       for (const state of crashStates(log, { ...limits, ...range })) {
-        if (performance.now() > untilMs) return false
+        const nowMs = performance.now()
+        if (nowMs > untilMs) return false
+        if (nowMs - turnMs > TURN_MS) {
+          await setImmediate()
+          signal?.throwIfAborted()
+          turnMs = performance.now()
+        }
         const key = `${state.hash}/${state.marks.length}`
         if (this.#seen.has(key)) continue
         this.#seen.add(key)

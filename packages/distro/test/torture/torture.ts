@@ -1,9 +1,10 @@
 // The long run: a machine's life recorded, all its crash states judged until the time is over, and some of them booted.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { inLanes } from './lanes.ts'
 import { type Life, recordLife } from './life.ts'
 import { bootState } from './real-boot.ts'
-import { saveLog } from './saved-log.ts'
+import { loadLife, saveLife } from './saved-life.ts'
 import { type BrokenState, type PhaseReport, Survey } from './survey.ts'
 
 /** How many states are looked at; see `CrashStatesOptions`. */
@@ -28,16 +29,20 @@ export interface TortureOptions extends Partial<StateLimits> {
   readonly folder: string
   /** Decides what is chosen where not everything is looked at. */
   readonly seed: string
-  /** How long it may take. What is promised of every run is done in any case. */
+  /** How long it may take. One round of the judge, and {@link BOOTS_MIN} boots, are done in any case. */
   readonly minutes: number
   /** How many updates the machine gets. */
   readonly updates: number
   /** How many states are booted at most, while there is time; {@link BOOTS_MIN} in any case. */
   readonly boots: number
-  /** Where the log, and the disks of states that must not be, are left. Default: nowhere. */
+  /** Where the machine's life, and the disks of states that must not be, are left. Default: nowhere. */
   readonly keep?: string
+  /** Folder of a life that was kept: it is judged and booted again, and nothing is recorded. */
+  readonly replay?: string
   /** Told of each step. */
   readonly onStep?: (step: string) => void
+  /** Ends it early: what is known by then is reported. */
+  readonly signal?: AbortSignal
 }
 
 /** A state that was booted by firmware. */
@@ -48,6 +53,11 @@ export interface BootedState {
   readonly readyMs: number
   /** What was not as the judge had said. */
   readonly problem?: string
+}
+
+/** What was found in a phase, and how many of its states were booted. */
+export interface TorturedPhase extends PhaseReport {
+  readonly booted: number
 }
 
 /** What was found. */
@@ -62,9 +72,11 @@ export interface TortureReport {
   readonly lostFiles: number
   /** States in which an older release would run than one that was said to be installed. */
   readonly forgotten: number
-  /** Gives the same choices again. */
+  /** Gives the same choices again, for the same life. */
   readonly seed: string
-  readonly phases: readonly PhaseReport[]
+  /** It was ended before all was done that is promised. */
+  readonly interrupted?: true
+  readonly phases: readonly TorturedPhase[]
   readonly boots: readonly BootedState[]
   /** States that must not be. */
   readonly broken: readonly BrokenState[]
@@ -73,24 +85,38 @@ export interface TortureReport {
 /** So many states are booted however little time there is. */
 export const BOOTS_MIN = 5
 
-/** Of the time that is left when the machine is recorded, this much goes to the judge; the rest to boots. */
-const JUDGED_SHARE = 0.5
-
 /** Runs it. */
 export async function runTorture(options: TortureOptions): Promise<TortureReport> {
-  const { folder, seed, updates, keep, onStep = () => {} } = options
-  const endMs = performance.now() + options.minutes * 60_000
+  const { folder, seed, replay, keep, signal } = options
+  const work: Work = {
+    ...{ options, endMs: performance.now() + options.minutes * 60_000, boots: [], survey: undefined },
+  }
   mkdirSync(folder, { recursive: true })
-  await using life = await recordLife({ folder, updates, onStep })
-  if (keep !== undefined) await saveLog(life.past.log, keep)
-  const survey = new Survey(life.past, seed)
-  const judgedUntilMs = performance.now() + Math.max(0, endMs - performance.now()) * JUDGED_SHARE
-  onStep('judging')
-  await judgeUntil(survey, options, judgedUntilMs)
-  const boots = await bootSome(life, survey, { ...options, endMs })
-  if (keep !== undefined) await keepBroken(survey, keep)
+  try {
+    await using life = replay === undefined ? await recordLife(options) : loadLife(replay, folder)
+    if (keep !== undefined && keep !== replay) await saveLife(life, keep)
+    work.survey = new Survey(life.past, seed)
+    await judgeAndBoot(work, life, work.survey)
+    if (keep !== undefined) await keepBroken(work.survey, keep)
+  } catch (error) {
+    // What the signal has ended fails in its own words.
+    if (signal?.aborted !== true) throw error
+  }
+  return reportOf(work)
+}
+
+/** What has been done. */
+interface Work {
+  readonly options: TortureOptions
+  readonly endMs: number
+  readonly boots: BootedState[]
+  survey: Survey | undefined
+}
+
+function reportOf({ options, survey, boots }: Work): TortureReport {
+  const reports = survey?.reports ?? []
   const sum = (count: (report: PhaseReport) => number): number =>
-    survey.reports.reduce((total, report) => total + count(report), 0)
+    reports.reduce((total, report) => total + count(report), 0)
   return {
     judged: sum(({ judged }) => judged),
     booted: boots.length,
@@ -98,41 +124,68 @@ export async function runTorture(options: TortureOptions): Promise<TortureReport
       sum(({ unbootable }) => unbootable) + boots.filter(({ problem }) => problem !== undefined).length,
     lostFiles: sum(({ lostFiles }) => lostFiles),
     forgotten: sum(({ forgotten }) => forgotten),
-    seed,
-    phases: survey.reports,
+    seed: options.seed,
+    ...(options.signal?.aborted === true ? { interrupted: true } : {}),
+    phases: reports.map((report) => {
+      return Object.assign({}, report, { booted: boots.filter(({ phase }) => phase === report.phase).length })
+    }),
     boots,
-    broken: survey.broken,
+    broken: survey?.broken ?? [],
   }
 }
 
-/** One round is promised; more, with other choices, as time allows. */
-async function judgeUntil(survey: Survey, options: TortureOptions, untilMs: number): Promise<void> {
+/** Enough to choose from what is booted: the rest is judged beside the boots, which wait for their guests. */
+const FIRST_LOOK: StateLimits = { exhaustiveWrites: 8, samplesPerEpoch: 64, tornPerEpoch: 32 }
+
+/** One round of the judge is promised, with all that the limits say; boots go on beside it, and what time is left then is the judge's. */
+async function judgeAndBoot(work: Work, life: Life, survey: Survey): Promise<void> {
+  const { options, endMs } = work
+  const { seed, onStep = () => {}, signal } = options
   const {
-    seed,
     exhaustiveWrites = LIMITS.exhaustiveWrites,
     samplesPerEpoch = LIMITS.samplesPerEpoch,
     tornPerEpoch = LIMITS.tornPerEpoch,
   } = options
-  const limits = { exhaustiveWrites, samplesPerEpoch, tornPerEpoch }
-  await survey.round({ ...limits, seed })
-  for (let round = 1; performance.now() < untilMs; round += 1)
-    await survey.round({ ...limits, seed: `${seed}/${round}`, untilMs })
+  const common = { seed, ...(signal === undefined ? {} : { signal }) }
+  onStep('judging')
+  await survey.round({ ...FIRST_LOOK, ...common })
+  tellJudged(survey, onStep)
+  const booting = bootSome(work, life, survey)
+  // Whoever waits for it hears of it; until then it is nobody's failure.
+  booting.catch(() => {})
+  const limits = { exhaustiveWrites, samplesPerEpoch, tornPerEpoch, ...common }
+  try {
+    await survey.round(limits)
+    tellJudged(survey, onStep)
+    for (let round = 1; performance.now() < endMs; round += 1)
+      await survey.round({ ...limits, seed: `${seed}/${round}`, untilMs: endMs })
+  } finally {
+    // The guests end by the same signal, and nothing of them is left when the report is made.
+    if (signal?.aborted === true) await booting.catch(() => {})
+  }
+  await booting
+  tellJudged(survey, onStep)
 }
 
-async function bootSome(
-  life: Life,
-  survey: Survey,
-  { boots, endMs, folder, onStep = () => {} }: TortureOptions & { readonly endMs: number },
-): Promise<BootedState[]> {
-  const done: BootedState[] = []
-  for (const judged of survey.sample(boots)) {
-    if (done.length >= BOOTS_MIN && performance.now() > endMs) break
-    const { phase, state } = judged
-    onStep(`booting ${done.length + 1}: ${phase}, ${state.name}`)
-    const { readyMs, problem } = await bootState(life, judged, folder)
-    done.push({ phase, state: state.name, readyMs, ...(problem === undefined ? {} : { problem }) })
+function tellJudged({ reports }: Survey, onStep: (step: string) => void): void {
+  const phases = reports.map(({ phase, judged }) => `${phase} ${judged}`).join(', ')
+  onStep(`judged: ${phases}`)
+}
+
+async function bootSome({ options, endMs, boots: done }: Work, life: Life, survey: Survey): Promise<void> {
+  const { boots, folder, onStep = () => {}, signal } = options
+  const waiting = survey.sample(boots)
+  let begun = 0
+  const next = (): (typeof waiting)[number] | undefined => {
+    signal?.throwIfAborted()
+    return begun >= BOOTS_MIN && performance.now() > endMs ? undefined : waiting[begun++]
   }
-  return done
+  await inLanes(next, async (judged) => {
+    const { phase, state } = judged
+    const { readyMs, problem } = await bootState(life, judged, folder, signal)
+    done.push({ phase, state: state.name, readyMs, ...(problem === undefined ? {} : { problem }) })
+    onStep(`booted ${done.length} of ${waiting.length}: ${phase} ${state.name}: ${problem ?? 'as judged'}`)
+  })
 }
 
 /** How many disks of broken states are kept: each takes as much room as the machine's disk. */
