@@ -7,6 +7,7 @@ import { afterAll, expect, test } from 'vitest'
 import { buildAppliance } from '../src/build.ts'
 import type { ApplianceConfig } from '../src/config.ts'
 import { powerOff, readyLine } from '../src/run.ts'
+import { CPUS } from './support/disk-machine.ts'
 import { testFolder } from './support/folder.ts'
 import { ask, eventually } from './support/guest.ts'
 import { fixture, writeProject } from './support/project.ts'
@@ -31,6 +32,7 @@ async function boot(file: string): Promise<QemuMachine> {
     firmware: { code: '/usr/share/OVMF/OVMF_CODE_4M.fd', variables, writable: true },
     disks: [{ name: 'stick', file, writable: true }],
     networks: [{ kind: 'user', forwards: [{ hostPort: 0, guestPort: PORT }] }],
+    cpus: CPUS,
     timeoutMs: 2 * BOOT_MS,
   })
   const [, , , failed] = await vm.console.waitFor(readyLine, { timeoutMs: BOOT_MS })

@@ -12,6 +12,7 @@ import { buildAppliance, type BuildResult } from '../src/build.ts'
 import type { ApplianceConfig } from '../src/config.ts'
 import { readyLine, startAppliance } from '../src/run.ts'
 import { makeKey } from './support/agent.ts'
+import { CPUS } from './support/disk-machine.ts'
 import { testFolder } from './support/folder.ts'
 import { ask, askJson, eventually } from './support/guest.ts'
 import { writeProject } from './support/project.ts'
@@ -19,7 +20,7 @@ import { type Registry, startRegistry } from '../../update/test/support/registry
 
 const PAGE = 8080
 const AGENT = 8443
-const BOOT_MS = 120_000
+const BOOT_MS = 300_000
 /** Compare, write and read back a root of more than a hundred megabytes, and boot it, all without KVM. */
 const UPDATE_MS = 400_000
 
@@ -130,7 +131,7 @@ test('from version 1 to 2 by push, to 3 by a stick, and to 4 by a channel of a r
       { name: 'stick', file: stick },
     ],
     networks: [{ kind: 'user', forwards: [PAGE, AGENT].map((guestPort) => ({ hostPort: 0, guestPort })) }],
-    ...{ onReboot: 'restart', onPanic: 'ignore', timeoutMs: 3 * UPDATE_MS },
+    ...{ cpus: CPUS, onReboot: 'restart', onPanic: 'ignore', timeoutMs: 3 * UPDATE_MS },
   })
   const device = addressOf(vm)
   const fingerprint = await shownFingerprint(vm)
@@ -154,12 +155,17 @@ test('from version 1 to 2 by push, to 3 by a stick, and to 4 by a channel of a r
     { slot: 'solo-a', condition: 'whole', version: '1.0', counter: 1, triesLeft: 3 },
   ])
 
-  const carried = await solo('update', device, '--stick', '--wait')
+  const from = vm.console.position
+  const offer = async (): Promise<void> => {
+    await vm.console.waitFor(/agent: \/v1\/reboot was asked for/, { from, timeoutMs: UPDATE_MS })
+    const channel = ['--channel', 'stable', '--expires', '1d']
+    await makeRelease('4.0', 4, ...channel, '--push', `oci://127.0.0.1:${registry.port}/kiosk`)
+  }
+  // The channel has its release when 3.0 looks for the first time, within a minute: the next time is a minute later.
+  const [carried] = await Promise.all([solo('update', device, '--stick', '--wait'), offer()])
   expect(carried).toMatchObject({ version: '3.0', counter: 3, slot: 'solo-a', outcome: 'kept' })
   await page(vm, version('3\\.0', 3, 'solo-a'))
 
-  const channel = ['--channel', 'stable', '--expires', '1d']
-  await makeRelease('4.0', 4, ...channel, '--push', `oci://127.0.0.1:${registry.port}/kiosk`)
   await vm.console.waitFor(/agent: channel stable: the channel has 4\.0/, { timeoutMs: BOOT_MS })
   await vm.console.waitFor(/agent: restarting into 4\.0/, { timeoutMs: UPDATE_MS })
   await page(vm, version('4\\.0', 4, 'solo-b'))
