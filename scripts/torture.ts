@@ -141,7 +141,7 @@ async function run(options: Options, folder: string, signal: AbortSignal): Promi
   onStep(`seed ${seed}`)
   const share = parts.includes('matrix') ? POWER_CUTS_SHARE : 1
   const report = parts.includes('power-cuts')
-    ? await runTorture({ ...options, folder, onStep, signal, minutes: minutes * share })
+    ? await runTorture({ ...options, folder, onStep, signal, minutes: minutes * share, minutesMax: minutes })
     : undefined
   const seen =
     parts.includes('matrix') && !signal.aborted

@@ -14,9 +14,9 @@ export async function inLanes<T>(next: () => T | undefined, work: (item: T) => P
   const failures: unknown[] = []
   const lane = async (): Promise<void> => {
     while (failures.length === 0) {
-      const item = next()
-      if (item === undefined) return
       try {
+        const item = next()
+        if (item === undefined) return
         await work(item)
       } catch (error) {
         failures.push(error)

@@ -29,8 +29,10 @@ export interface TortureOptions extends Partial<StateLimits> {
   readonly folder: string
   /** Decides what is chosen where not everything is looked at. */
   readonly seed: string
-  /** How long it may take. One round of the judge, and {@link BOOTS_MIN} boots, are done in any case. */
+  /** How long it may take; the round of the judge that is promised, and {@link BOOTS_MIN} boots, are done in any case. */
   readonly minutes: number
+  /** When that round has to end as well, though it is not through: the report says so. Default: never. */
+  readonly minutesMax?: number
   /** How many updates the machine gets. */
   readonly updates: number
   /** How many states are booted at most, while there is time; {@link BOOTS_MIN} in any case. */
@@ -74,7 +76,9 @@ export interface TortureReport {
   readonly forgotten: number
   /** Gives the same choices again, for the same life. */
   readonly seed: string
-  /** It was ended before all was done that is promised. */
+  /** Whether the round of the judge came to its end: all that is promised of it was looked at. */
+  readonly complete: boolean
+  /** A signal has ended it. */
   readonly interrupted?: true
   readonly phases: readonly TorturedPhase[]
   readonly boots: readonly BootedState[]
@@ -89,7 +93,7 @@ export const BOOTS_MIN = 5
 export async function runTorture(options: TortureOptions): Promise<TortureReport> {
   const { folder, seed, replay, keep, signal } = options
   const work: Work = {
-    ...{ options, endMs: performance.now() + options.minutes * 60_000, boots: [], survey: undefined },
+    ...{ options, startMs: performance.now(), boots: [], survey: undefined, complete: false },
   }
   mkdirSync(folder, { recursive: true })
   try {
@@ -108,12 +112,13 @@ export async function runTorture(options: TortureOptions): Promise<TortureReport
 /** What has been done. */
 interface Work {
   readonly options: TortureOptions
-  readonly endMs: number
+  readonly startMs: number
   readonly boots: BootedState[]
   survey: Survey | undefined
+  complete: boolean
 }
 
-function reportOf({ options, survey, boots }: Work): TortureReport {
+function reportOf({ options, survey, boots, complete }: Work): TortureReport {
   const reports = survey?.reports ?? []
   const sum = (count: (report: PhaseReport) => number): number =>
     reports.reduce((total, report) => total + count(report), 0)
@@ -124,7 +129,7 @@ function reportOf({ options, survey, boots }: Work): TortureReport {
       sum(({ unbootable }) => unbootable) + boots.filter(({ problem }) => problem !== undefined).length,
     lostFiles: sum(({ lostFiles }) => lostFiles),
     forgotten: sum(({ forgotten }) => forgotten),
-    seed: options.seed,
+    ...{ seed: options.seed, complete },
     ...(options.signal?.aborted === true ? { interrupted: true } : {}),
     phases: reports.map((report) => {
       return Object.assign({}, report, { booted: boots.filter(({ phase }) => phase === report.phase).length })
@@ -139,7 +144,7 @@ const FIRST_LOOK: StateLimits = { exhaustiveWrites: 8, samplesPerEpoch: 64, torn
 
 /** One round of the judge is promised, with all that the limits say; boots go on beside it, and what time is left then is the judge's. */
 async function judgeAndBoot(work: Work, life: Life, survey: Survey): Promise<void> {
-  const { options, endMs } = work
+  const { options, startMs } = work
   const { seed, onStep = () => {}, signal } = options
   const {
     exhaustiveWrites = LIMITS.exhaustiveWrites,
@@ -150,12 +155,14 @@ async function judgeAndBoot(work: Work, life: Life, survey: Survey): Promise<voi
   onStep('judging')
   await survey.round({ ...FIRST_LOOK, ...common })
   tellJudged(survey, onStep)
-  const booting = bootSome(work, life, survey)
+  const endMs = startMs + options.minutes * 60_000
+  const untilMs = startMs + (options.minutesMax ?? Number.POSITIVE_INFINITY) * 60_000
+  const booting = bootSome(work, life, survey, endMs)
   // Whoever waits for it hears of it; until then it is nobody's failure.
   booting.catch(() => {})
   const limits = { exhaustiveWrites, samplesPerEpoch, tornPerEpoch, ...common }
   try {
-    await survey.round(limits)
+    work.complete = await survey.round({ ...limits, untilMs })
     tellJudged(survey, onStep)
     for (let round = 1; performance.now() < endMs; round += 1)
       await survey.round({ ...limits, seed: `${seed}/${round}`, untilMs: endMs })
@@ -172,7 +179,12 @@ function tellJudged({ reports }: Survey, onStep: (step: string) => void): void {
   onStep(`judged: ${phases}`)
 }
 
-async function bootSome({ options, endMs, boots: done }: Work, life: Life, survey: Survey): Promise<void> {
+async function bootSome(
+  { options, boots: done }: Work,
+  life: Life,
+  survey: Survey,
+  endMs: number,
+): Promise<void> {
   const { boots, folder, onStep = () => {}, signal } = options
   const waiting = survey.sample(boots)
   let begun = 0
