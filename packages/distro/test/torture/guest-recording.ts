@@ -36,13 +36,18 @@ const MODULES = ['sd_mod', 'virtio_scsi', 'vfat', 'nls_cp437', 'nls_ascii', 'nls
 /** Where the guest sees the shared folder. */
 const SHARE = '/torture'
 
-/** Carries the installations out in one guest, disk by disk. */
-export async function recordInstalls(folder: string, disks: readonly RecordedDisk[]): Promise<void> {
+/** Carries the installations out in one guest, disk by disk; a signal ends the guest. */
+export async function recordInstalls(
+  folder: string,
+  disks: readonly RecordedDisk[],
+  signal?: AbortSignal,
+): Promise<void> {
   await bundle(folder)
   await using vm = await boot({
     ...{ backend: 'qemu', modules: MODULES, cpus: CPUS, memoryMiB: 384, timeoutMs: 500_000, append: 'gpt' },
     disks: disks.map(({ disk }, index) => ({ name: `disk${index}`, nbd: disk.uri })),
     shares: [{ host: folder, guest: SHARE }],
+    ...(signal === undefined ? {} : { signal }),
   })
   for (const [index, { disk, installs }] of disks.entries()) {
     const device = await vm.device(`disk${index}`)

@@ -20,6 +20,8 @@ export async function hang(port: number): Promise<void> {
   using stub = await Stub.connect(port)
   // The first question has stopped all processors.
   await stub.ask('?')
+  // QEMU's stub knows single registers for those only who have asked which there are.
+  await stub.ask('qXfer:features:read:target.xml:0,ffb')
   const threads = (await stub.ask('qfThreadInfo')).replace(/^m/, '').split(',')
   for (const thread of threads) {
     await stub.ask(`Hg${thread}`)

@@ -204,7 +204,8 @@ class Story {
     disk.mark(name)
     this.installed.set(`${name}: installed`, counter)
     const installs = [{ name, release: String(counter), slot }]
-    await recordInstalls(join(this.#tools.folder, 'layouts'), [{ disk, installs }])
+    const { folder, signal } = this.#tools
+    await recordInstalls(join(folder, 'layouts'), [{ disk, installs }], signal)
   }
 
   #begin(name: string): void {

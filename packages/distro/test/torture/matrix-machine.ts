@@ -199,6 +199,7 @@ export class MatrixMachine implements AsyncDisposable {
 
   /** Asks the saboteur. */
   async sabotage(what: string): Promise<void> {
+    await this.see(/saboteur: listening/)
     const response = await fetch(`http://127.0.0.1:${this.#portOf(SABOTEUR_PORT)}/${what}`)
     const answer = (await response.json()) as Record<string, number>
     if (Object.values(answer).every((count) => count === 0)) throw new Error(`/${what} has done nothing`)
