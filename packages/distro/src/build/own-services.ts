@@ -56,7 +56,7 @@ function agentService(port: number): ServiceConfig {
     ports: [port],
     ready: { tcp: { port } },
     health: { tcp: { port } },
-    // It holds about a third of this, with its connections; more is a leak, and is ended before the others starve.
+    // It holds some 20 MiB, and a dozen more with all its connections; what grows beyond this is ended before others starve.
     limits: { memoryMaxMiB: 128, tasksMax: 64 },
   }
 }
