@@ -119,7 +119,12 @@ export interface SpawnOptions {
    * that loads. Sets no_new_privs.
    */
   landlock?: AsFd
-  /** A filter from `seccompFilter`, installed right before exec. Sets no_new_privs. */
+  /**
+   * A filter from `seccompFilter`, installed right before exec. Sets no_new_privs. Not for answers by a supervisor: its
+   * descriptor (SECCOMP_FILTER_FLAG_NEW_LISTENER) would be the child's, which loses it at exec, and to hand it over the
+   * child had to make calls that the filter already decides about. A helper that installs the filter, sends the descriptor
+   * (`sendmsg` with rights) and becomes the program (`execve` of `@pkg/sys/exec`) knows which those are.
+   */
   seccomp?: Uint8Array
   /** Sent to the child when the thread that spawned it ends. */
   parentDeathSignal?: number
