@@ -265,6 +265,39 @@ describe('a supervisor', () => {
   })
 })
 
+test('a helper installs a filter, hands its listener over, and becomes the program that is supervised', () => {
+  const result = scriptResult(`
+    import * as c from '@pkg/sys/constants'
+    import { reactor } from '@pkg/sys/reactor'
+    import { seccomp_notif_recv, seccomp_notif_send } from '@pkg/sys/seccomp'
+    import { recvmsg, socketpair } from '@pkg/sys/socket'
+    import { spawn } from '@pkg/sys/spawn'
+    const helper = \`
+      import * as c from '@pkg/sys/constants'
+      import { execve } from '@pkg/sys/exec'
+      import { prctl_set_no_new_privs } from '@pkg/sys/prctl'
+      import { seccomp_set_mode_filter, seccompFilter } from '@pkg/sys/seccomp'
+      import { sendmsg } from '@pkg/sys/socket'
+      prctl_set_no_new_privs()
+      const rules = [{ calls: ['mkdir', 'mkdirat'], action: c.SECCOMP_RET_USER_NOTIF }]
+      const listener = seccomp_set_mode_filter(seccompFilter({ rules }), c.SECCOMP_FILTER_FLAG_NEW_LISTENER)
+      sendmsg(3, { buffers: [new Uint8Array(1)], control: [{ type: 'rights', fds: [listener] }] })
+      execve('/bin/mkdir', ['mkdir', '/none/at/all'], { LC_ALL: 'C' })\`
+    const [ours, theirs] = socketpair(c.AF_UNIX, c.SOCK_SEQPACKET, 0)
+    using child = spawn({ file: process.execPath, args: ['-e', helper], env: {}, stdio: ['null', 'inherit', 'pipe'], fds: { 3: theirs } })
+    theirs.close()
+    const wait = { signal: AbortSignal.timeout(30_000) }
+    await reactor().readable(ours, wait)
+    const { control } = recvmsg(ours, { buffers: [new Uint8Array(1)] })
+    using listener = control.find(({ type }) => type === 'rights').fds[0]
+    await reactor().readable(listener, wait)
+    const call = seccomp_notif_recv(listener)
+    seccomp_notif_send(listener, call.id, { error: 'EDQUOT' })
+    const said = await new Response(Bun.file(child.stderr.fd)).text()
+    process.stdout.write(JSON.stringify([call.pid === child.pid, said.includes('quota'), (await child.wait()).code]))`)
+  expect(result).toEqual([true, true, 1])
+})
+
 test('seccomp_get_action_avail() knows the actions of this kernel', () => {
   expect(sys.seccomp_get_action_avail(SECCOMP_RET_USER_NOTIF)).toBe(true)
   expect(sys.seccomp_get_action_avail(0x12340000)).toBe(false)
