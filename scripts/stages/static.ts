@@ -53,10 +53,12 @@ async function checkPackages(root: string): Promise<StageResult> {
   const failures: string[] = []
   const archives = readdirSync(work).map((name) => join(work, name))
   for (const archive of archives) {
-    const publint = await quiet`bun --bun publint run --strict ${archive}`
-    const attw = await quiet`bun --bun attw --profile esm-only --no-emoji --format ascii ${archive}`
-    for (const result of [publint, attw])
-      if (result.exitCode !== 0) failures.push(`${archive}:\n${result.stdall}`)
+    // One for each core.
+    const results = await Promise.all([
+      quiet`bun --bun publint run --strict ${archive}`,
+      quiet`bun --bun attw --profile esm-only --no-emoji --format ascii ${archive}`,
+    ])
+    for (const result of results) if (result.exitCode !== 0) failures.push(`${archive}:\n${result.stdall}`)
   }
   return { passed: failures.length === 0 ? 1 : 0, failed: failures.length, output: failures.join('\n') }
 }
