@@ -134,16 +134,8 @@ test('its owner restarts it into a release, confirms that, goes back, and resets
   await eventually(status, ({ machine: { boot } }) => boot.clock === 'sntp')
   expect(Number(await text(vm, '/time'))).toBeGreaterThanOrEqual(Date.UTC(2031, 0, 1))
 
-  await eventually(
-    () => text(vm, '/arm'),
-    (answer) => answer === 'armed',
-  )
-  expect(await text(vm, '/keep')).toBe('kept')
-  const refused = await command('reboot', device)
-  expect(refused).toMatchObject({ status: 1, stdout: '' })
-  expect(refused.stderr).toMatch(/controller.*has failed: exited with status 1/)
+  await isRefusedByAService(vm, device)
   expect((await status()).machine).toMatchObject({ shutdown: null, boot: { slot: 'solo-a' } })
-  expect(vm.console.text).toContain('a print job is under way')
   expect(await text(vm, '/free')).toBe('free')
   expect(await command('reboot', device)).toMatchObject({ status: 0, stdout: `${device}: restarts\n` })
 
@@ -177,6 +169,19 @@ test('its owner restarts it into a release, confirms that, goes back, and resets
   const entries = mtools(first, machine.disk, 'mdir', '-b', '::/EFI/Linux').trim().split('\n').toSorted()
   expect(entries).toEqual(['::/EFI/Linux/soloa+3-0.efi', '::/EFI/Linux/solob+0-3.efi'])
 }, 900_000)
+
+/** The other slot has a release, and the hook of a service says no. */
+async function isRefusedByAService(vm: QemuMachine, device: string): Promise<void> {
+  await eventually(
+    () => text(vm, '/arm'),
+    (answer) => answer === 'armed',
+  )
+  expect(await text(vm, '/keep')).toBe('kept')
+  const refused = await command('reboot', device)
+  expect(refused).toMatchObject({ status: 1, stdout: '' })
+  expect(refused.stderr).toMatch(/controller.*has failed: exited with status 1/)
+  expect(vm.console.text).toContain('a print job is under way')
+}
 
 /** All data are lost by it, so the command asks; and the device is another one then. */
 async function resetsByHand(vm: QemuMachine, device: string): Promise<void> {
