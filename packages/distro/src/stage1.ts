@@ -14,7 +14,7 @@ import {
 } from '@pkg/sys/constants'
 import { type Label, type Memory, Program, type Step, type Text, vector } from '@pkg/sys/program'
 import { Candidates } from './stage1/candidates.ts'
-import { LoaderPartition } from './stage1/loader-partition.ts'
+import { OwnDisk } from './stage1/own-disk.ts'
 import {
   type ResolvedStage1Options,
   resolveOptions,
@@ -36,15 +36,6 @@ export const stage1Folders: readonly string[] = ['/dev', '/proc', '/sys', '/root
 
 /** Sleep between two looks for the root: its driver probes beside us, which takes milliseconds. */
 const retryMs = 10
-
-/** times(2) counts hundredths of a second. */
-const timesUnitMs = 10
-
-/**
- * How long only the disk is looked at that the loader came from. Longer than a disk on a slow bus takes to be there; after
- * it any disk will do, so that one with a torn partition table boots.
- */
-const ownDiskMs = 5000
 
 /** Sleep after a candidate was found and refused: the kernel says why each time, and it will hardly get better. */
 const refusedRetryMs = 1000
@@ -132,17 +123,15 @@ function findRoot(program: Program, report: Report, options: ResolvedStage1Optio
   const { rootImageId, verity, deadlineMs } = options
   const device = new VerityDevice(program, report, verity)
   const candidates = new Candidates(program, report)
-  const loader = new LoaderPartition(program)
-  const ownDiskUntil = program.memory(8)
-  program.set(ownDiskUntil, program.call('times', null).ignoreErrors(), ownDiskMs / timesUnitMs)
+  const own = new OwnDisk(program, candidates)
   /** What became of the last candidate that was refused. */
   const refusal = program.text(program.memory(200))
   const doing = program.memory(8)
-  const [late, found] = [program.label('late'), program.label('found')]
+  const [late, rootless, found] = [program.label('late'), program.label('no root'), program.label('found')]
 
   program.retry({ withinMs: deadlineMs, everyMs: retryMs, otherwise: late }, (again) => {
     const none = program.label('no more devices')
-    lookOnOwnDisk(program, candidates, loader, { untilTimes: ownDiskUntil, again })
+    own.choose({ again, over: rootless })
     candidates.each(uuidBytes(rootImageId), none, (next) => {
       const refused = program.label('refused')
       const attempt = (words: string, add: () => Step): void => {
@@ -166,31 +155,13 @@ function findRoot(program: Program, report: Report, options: ResolvedStage1Optio
   program.place(late)
   const seconds = deadlineMs / 1000
   report.giveUp(`cannot find the root image ${rootImageId} within ${seconds} s`, refusal.begin)
+  program.place(rootless)
+  report.giveUp(`cannot find the root image ${rootImageId} on the loader's disk`, refusal.begin)
   program.place(found)
   const straight = program.label('no candidate was refused')
   skipUnlessRefused(program, refusal, straight)
   report.say('found the root image on ', candidates.name, refusal.begin)
   program.place(straight)
-}
-
-/**
- * Of two equal disks each boot takes its own: that which the loader came from. Where no loader told, or when its time is
- * over, all disks are looked at.
- */
-function lookOnOwnDisk(
-  program: Program,
-  candidates: Candidates,
-  loader: LoaderPartition,
-  { untilTimes, again }: { untilTimes: Memory; again: Label },
-): void {
-  const [anyDisk, chosen] = [program.label('any disk'), program.label('own disk')]
-  loader.orElse(anyDisk)
-  program.below(program.call('times', null).ignoreErrors(), untilTimes.word()).otherwise(anyDisk)
-  candidates.lookOnDisk(loader.guid, again)
-  program.jump(chosen)
-  program.place(anyDisk)
-  candidates.lookEverywhere()
-  program.place(chosen)
 }
 
 /** Goes on at `label` when no candidate has been refused so far. */

@@ -103,7 +103,7 @@ describe('a disk under UEFI firmware', () => {
     }
   }, 400_000)
 
-  test('falls back from a blessed slot whose kernel image is cut off or damaged, and from a torn table', async () => {
+  test('falls back from a blessed slot whose kernel image or root is damaged, and from a torn table', async () => {
     const machine = hardware(root.path, newer.disk ?? '')
     fillSlotB(root.path, machine.disk, newer, older)
     {
@@ -131,16 +131,25 @@ describe('a disk under UEFI firmware', () => {
     await boots(/boot blessed: solob\+2-1\.efi is solob\+3-0\.efi again/)
     expect(mtools(newer, machine.disk, 'mdir', '-b', '::/EFI/Linux')).toContain('soloa+0-3.efi')
 
-    // The primary partition table torn in its middle: OVMF takes the backup, and mends it; other firmware leaves that
+    // A root whose superblock is damaged, with its kernel whole again and all tries before it: stage 1 says so three times.
+    // And the primary partition table torn in its middle: OVMF takes the backup, and mends it; other firmware leaves that
     // to PID 1.
+    mtools(newer, machine.disk, 'mdel', '::/EFI/Linux/soloa+0-3.efi')
+    mtools(newer, machine.disk, 'mcopy', whole, '::/EFI/Linux/soloa+3-0.efi')
     const disk = openSync(machine.disk, 'r+')
+    writeSync(disk, Buffer.alloc(128, 0x5a), 0, 128, partitionOf(newer, 'root-a').startBytes + 1024)
     writeSync(disk, Buffer.alloc(1024, 0x5a), 0, 1024, 512)
     closeSync(disk)
     await using vm = await startMachine(machine, PORT)
     await ready(vm)
+    await vm.console.waitFor(/boot blessed: solob\+2-1\.efi is solob\+3-0\.efi again/)
+    const { imageId } = newer.manifest.disk?.root ?? {}
+    const given = `solo stage 1: cannot find the root image ${imageId} on the loader's disk; rebooting in 10 s`
+    expect(vm.console.text.split(given)).toHaveLength(4)
     await powerOff(vm)
+    expect(mtools(newer, machine.disk, 'mdir', '-b', '::/EFI/Linux')).toContain('soloa+0-3.efi')
     expect(execFileSync('sgdisk', ['-v', machine.disk], { encoding: 'utf8' })).toContain('No problems found')
-  }, 400_000)
+  }, 600_000)
 })
 
 /** Overwrites the head of the kernel inside a unified kernel image, which stays one. */

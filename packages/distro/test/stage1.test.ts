@@ -8,6 +8,7 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { stage1, stage1Elf, stage1Modules, stage1ModulesOf, type Stage1Options } from '../src/stage1.ts'
 import { Candidates } from '../src/stage1/candidates.ts'
 import { LoaderPartition } from '../src/stage1/loader-partition.ts'
+import { OwnDisk } from '../src/stage1/own-disk.ts'
 import { uuidBytes } from '../src/stage1/options.ts'
 import { Report } from '../src/stage1/report.ts'
 import { testFolder } from './support/folder.ts'
@@ -88,6 +89,28 @@ function makeRoot(name: string, program: Program, architecture: Architecture): s
   return root
 }
 
+/** The partition that a loader came from: the first of sdb, as text and as it lies in a partition table. */
+const LOADER = 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b'
+const LOADER_BYTES = '28732ac11ff8d211ba4b00a0c93ec93b'
+
+/** Three disks of two partitions each, of which some have a root. */
+function addDisks(root: string, { withRoot }: { withRoot: readonly string[] }): void {
+  const superblock = new Uint8Array(2048)
+  superblock.set(uuidBytes(options.rootImageId), 1024 + 48)
+  const guids = { sda: LOADER_BYTES.replace('3b', 'ff'), sdb: LOADER_BYTES, sdc: '' }
+  for (const [disk, guid] of Object.entries(guids)) {
+    const table = Buffer.alloc(4096)
+    table.write(guid, 1024 + 16, 'hex')
+    writeFileSync(join(root, 'dev', disk), table)
+    mkdirSync(join(root, 'sys/class/block', disk, 'queue'), { recursive: true })
+    for (const part of [`${disk}1`, `${disk}2`]) {
+      mkdirSync(join(root, 'sys/class/block', disk, part))
+      writeFileSync(join(root, 'sys/class/block', part), '')
+      writeFileSync(join(root, 'dev', part), withRoot.includes(part) ? superblock : Buffer.alloc(4096))
+    }
+  }
+}
+
 /** Runs /init in that root, as root of namespaces of its own: a reboot there ends it and nothing else. */
 function runInRoot(
   root: string,
@@ -104,7 +127,7 @@ function runInRoot(
     `--root=${root}`,
   ]
   const command = architecture === 'aarch64' ? ['/emulator', '/init'] : ['/init']
-  return spawnSync('unshare', [...namespaces, ...command], { encoding, timeout: 30_000 })
+  return spawnSync('unshare', [...namespaces, ...command], { encoding, timeout: 120_000 })
 }
 
 describe.each(architectures)('on %s', (architecture) => {
@@ -169,7 +192,7 @@ describe.each(architectures)('on %s', (architecture) => {
     const report = new Report(program, 0)
     const candidates = new Candidates(program, report)
     const found = program.text(program.memory(200))
-    const loader = program.memory(Buffer.from('28732ac11ff8d211ba4b00a0c93ec93b', 'hex'))
+    const loader = program.memory(Buffer.from(LOADER_BYTES, 'hex'))
     const stranger = program.memory(Buffer.from('28732ac11ff8d211ba4b00a0c93ec93c', 'hex'))
     const search = (): void => {
       const none = program.label('none')
@@ -193,29 +216,56 @@ describe.each(architectures)('on %s', (architecture) => {
     program.call('exit_group', 0)
     report.finish()
     const root = makeRoot('own disk', program, architecture)
-    const superblock = new Uint8Array(2048)
-    superblock.set(uuidBytes(options.rootImageId), 1024 + 48)
-    for (const [disk, guid] of [
-      ['sda', '28732ac11ff8d211ba4b00a0c93ec9ff'],
-      ['sdb', '28732ac11ff8d211ba4b00a0c93ec93b'],
-      ['sdc', ''],
-    ] as const) {
-      const table = Buffer.alloc(4096)
-      table.write(guid, 1024 + 16, 'hex')
-      writeFileSync(join(root, 'dev', disk), table)
-      mkdirSync(join(root, 'sys/class/block', disk, 'queue'), { recursive: true })
-      for (const part of ['1', '2']) {
-        mkdirSync(join(root, 'sys/class/block', disk, `${disk}${part}`))
-        writeFileSync(join(root, 'sys/class/block', `${disk}${part}`), '')
-        writeFileSync(join(root, 'dev', `${disk}${part}`), part === '2' ? superblock : Buffer.alloc(4096))
-      }
-    }
+    addDisks(root, { withRoot: ['sda2', 'sdb2', 'sdc2'] })
     const { stdout, stderr, status } = runInRoot(root, architecture)
     expect([stderr, status]).toEqual(['', 0])
     const [own, any] = stdout.replaceAll('\0', '').split(';')
     expect(own?.trim()).toBe('sdb2')
     expect(any?.trim().split(' ').toSorted()).toEqual(['sda2', 'sdb2', 'sdc2'])
   })
+
+  test.each([
+    ['has it', { loader: LOADER, withRoot: ['sda2', 'sdb2'] }, ['sdb2']],
+    ['has none: over when its time is', { loader: LOADER, withRoot: ['sda2', 'sdc2'] }, ['over']],
+    [
+      'does not come: any disk',
+      { loader: LOADER.replace('3b', '3c'), withRoot: ['sda2', 'sdc2'] },
+      ['sda2', 'sdc2'],
+    ],
+    ['is told by nobody: any disk', { loader: undefined, withRoot: ['sda2', 'sdc2'] }, ['sda2', 'sdc2']],
+  ])(
+    'OwnDisk has the root looked for where the loader came from; that disk %s',
+    (name, machine, expected) => {
+      const program = new Program()
+      const report = new Report(program, 0)
+      const candidates = new Candidates(program, report)
+      const own = new OwnDisk(program, candidates, { variable: '/variable', waitMs: 300 })
+      const [late, over] = [program.label('late'), program.label('over')]
+      const found = program.text(program.memory(40))
+      const say = (text: Parameters<Program['append']>[1]): void => {
+        program.append(found, text)
+        program.call('write', 1, found.begin, 40)
+        program.call('exit_group', 0)
+      }
+      program.retry({ withinMs: 20_000, everyMs: 10, otherwise: late }, (again) => {
+        own.choose({ again, over })
+        candidates.each(uuidBytes(options.rootImageId), again, () => say(candidates.name))
+      })
+      program.place(over)
+      say('over')
+      program.place(late)
+      report.finish()
+      const root = makeRoot(`own ${name}`, program, architecture)
+      addDisks(root, machine)
+      if (machine.loader !== undefined) {
+        const text = Buffer.from(`${machine.loader}\0`, 'utf16le')
+        writeFileSync(join(root, 'variable'), Buffer.concat([Buffer.of(6, 0, 0, 0), text]))
+      }
+      const { stdout, stderr, status } = runInRoot(root, architecture)
+      expect([stderr, status]).toEqual(['', 0])
+      expect(expected).toContain(stdout.replaceAll('\0', ''))
+    },
+  )
 
   test('Report names the error of the step that failed', () => {
     const program = new Program()
