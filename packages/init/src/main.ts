@@ -158,8 +158,12 @@ async function run(running: Running): Promise<void> {
   await runSteps([{ name: 'control groups', run: findCgroups }], uptimeMs, log)
   const exits = exitWaiters()
   const own = programs(uptimeMs)
+  const restart = (): void =>
+    supervisor.send({ type: 'shutdown-requested', kind: 'reboot', immediate: false })
   const disk =
-    mode === 'machine' && plan.storage !== null ? storage(plan.storage, { programs: own, log }) : null
+    mode === 'machine' && plan.storage !== null
+      ? storage(plan.storage, { programs: own, log, restart })
+      : null
   function reapAll(): boolean {
     const left = reap((child) => {
       if (!own.reaped(child)) supervisor.send({ type: 'process-exited', ...child })

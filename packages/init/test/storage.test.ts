@@ -2,9 +2,12 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { type Gpt, gptDisk, partitionTypes, readGpt } from '@pkg/image/gpt'
 import { expect, test } from 'vitest'
 import { contentOf, HEAD_BYTES, NEVER_FORMATTED } from '../src/storage/ext4-head.ts'
 import { machineId, ownHostname, renewRandomSeed } from '../src/storage/identity.ts'
+import { hasFile } from '../src/storage/own-disk.ts'
+import { wanted } from '../src/storage/partition-table.ts'
 
 function scratchFolder(): { path: string } & Disposable {
   const path = mkdtempSync(join(tmpdir(), 'solo-storage-'))
@@ -72,4 +75,56 @@ test('ownHostname() is what the machine was called, if it was', () => {
   expect(ownHostname(folder.path)).toBeUndefined()
   writeFileSync(join(folder.path, 'lib/solo/hostname'), 'kitchen\n')
   expect(ownHostname(folder.path)).toBe('kitchen')
+})
+
+const guid = (digit: string): string => `${digit.repeat(8)}-0000-4000-8000-000000000000`
+
+/** A table of two partitions as it is read from a disk of 64 MiB. */
+async function tableOf(diskGuid: string): Promise<Gpt> {
+  const sizeBytes = 64 * 1024 * 1024
+  const { primary, backup, backupOffsetBytes } = gptDisk({
+    ...{ sizeBytes, diskGuid },
+    partitions: [
+      { name: 'esp', type: partitionTypes.esp, guid: guid('1'), sizeBytes: 16 * 1024 * 1024 },
+      { name: 'data', type: partitionTypes.var, guid: guid('2') },
+    ],
+  })
+  const disk = new Uint8Array(sizeBytes)
+  disk.set(primary)
+  disk.set(backup, backupOffsetBytes)
+  return await readGpt(disk)
+}
+
+test.each([
+  { built: guid('a'), hasTwin: false, changes: ['GUIDs of its own'] },
+  { built: guid('b'), hasTwin: false, changes: [] },
+  { built: guid('b'), hasTwin: true, changes: ['GUIDs of its own, which a twin in this machine had too'] },
+])('wanted() gives new GUIDs to a disk that has those of a build or of a twin: $changes', async (row) => {
+  const table = await tableOf(guid('a'))
+  const wishes = { builtDiskGuid: row.built, hasTwin: row.hasTwin, growing: 'data' }
+  const { changes, diskGuid, partitions } = wanted(table, 64 * 1024 * 1024, wishes)
+  expect(changes).toEqual(row.changes)
+  const before = [table.diskGuid, ...table.partitions.map((each) => each.guid)]
+  const after = [diskGuid, ...partitions.map((each) => each.guid)]
+  expect(new Set([...before, ...after]).size).toBe(row.changes.length === 0 ? 3 : 6)
+  expect(partitions.map(({ name, firstLba, lastLba }) => ({ name, firstLba, lastLba }))).toEqual(
+    table.partitions.map(({ name, firstLba, lastLba }) => ({ name, firstLba, lastLba })),
+  )
+})
+
+test('hasFile() finds the entry that a loader has counted, changes nothing, and finds nothing in a damaged partition', async () => {
+  using folder = scratchFolder()
+  const image = join(folder.path, 'esp')
+  execFileSync('mkfs.fat', ['-C', '-F', '32', image, '40000'], { stdio: 'pipe' })
+  writeFileSync(join(folder.path, 'file'), 'x')
+  execFileSync('mmd', ['-i', image, '::/EFI', '::/EFI/Linux'])
+  execFileSync('mcopy', ['-i', image, join(folder.path, 'file'), '::/EFI/Linux/soloa+2-1.efi'])
+  const before = readFileSync(image)
+  expect(await hasFile(image, '/EFI/Linux/soloa+2-1.efi')).toBe(true)
+  expect(await hasFile(image, '/EFI/Linux/soloa+3-0.efi')).toBe(false)
+  expect(await hasFile(image, '/EFI/none/soloa+3-0.efi')).toBe(false)
+  expect(readFileSync(image).equals(before)).toBe(true)
+  writeFileSync(image, before.fill(0, 0, 512))
+  expect(await hasFile(image, '/EFI/Linux/soloa+2-1.efi')).toBe(false)
+  expect(await hasFile(join(folder.path, 'none'), '/a')).toBe(false)
 })

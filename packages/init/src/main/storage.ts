@@ -13,7 +13,7 @@ import type { StoragePlan } from '../plan.ts'
 import { partitionPath } from '../storage/block-devices.ts'
 import { mountData, type DataContext } from '../storage/data-partition.ts'
 import { machineId, ownHostname, renewRandomSeed } from '../storage/identity.ts'
-import { findOwnDisk, loaderPartition, partitionNamed, type OwnDisk } from '../storage/own-disk.ts'
+import { findOwnDisk, loaderPartition, partitionNamed, rootDisk, type OwnDisk } from '../storage/own-disk.ts'
 import { findSlots, type Slots } from '../storage/slots.ts'
 import { settleTable } from '../storage/partition-table.ts'
 
@@ -32,11 +32,18 @@ export interface Storage {
   keeps(): boolean
 }
 
+/** What storage needs besides the plan. */
+export interface StorageContext extends DataContext {
+  /** Restarts the machine. */
+  readonly restart: () => void
+}
+
 /** Storage as the plan wants it. */
-export function storage(plan: StoragePlan, context: DataContext): Storage {
+export function storage(plan: StoragePlan, context: StorageContext): Storage {
   let disk: OwnDisk | undefined
   let slots: Slots | null = null
   let keeps = false
+  let hasOwnGuids = false
   const ownDisk = (): OwnDisk => {
     if (disk === undefined) throw new Error('the disk was not found')
     return disk
@@ -48,16 +55,17 @@ export function storage(plan: StoragePlan, context: DataContext): Storage {
       {
         name: 'partition table',
         async run() {
-          const { name, loaderNumber } = ownDisk()
+          const { name, hasTwin } = ownDisk()
           const { partitions, changes } = await settleTable(name, {
-            builtDiskGuid: plan.builtDiskGuid,
-            growing: plan.dataPartition,
+            ...{ builtDiskGuid: plan.builtDiskGuid, hasTwin, growing: plan.dataPartition },
           })
-          disk = { name, loaderNumber, partitions }
+          disk = { ...ownDisk(), partitions }
+          hasOwnGuids = true
           return changes.join(', ') || 'as it should be'
         },
       },
       { name: 'boot entries', run: () => bootEntries(ownDisk()) },
+      { name: 'root', run: async () => await rootOfOwnDisk(ownDisk(), hasOwnGuids, context) },
       // Before anybody mounts it.
       { name: 'boot folder', run: () => bootFolder(ownDisk()) },
       {
@@ -141,6 +149,25 @@ function bootEntries(disk: OwnDisk): string {
   if (partition === undefined) return 'none: no boot loader'
   const { number, guid, firstLba, lastLba } = partition
   return ensureBootEntries({ number, guid, firstLba, sizeBlocks: lastLba - firstLba + 1 })
+}
+
+/**
+ * Of two disks with equal GUIDs stage 1 cannot know which is the loader's, and may have taken the root of the other one.
+ * The disk has GUIDs of its own by now, and the firmware knows them: after a restart each is found. That happens once;
+ * where the root of another disk was taken because this one's cannot be read, it stays.
+ */
+async function rootOfOwnDisk(
+  disk: OwnDisk,
+  hasOwnGuids: boolean,
+  { log, restart }: StorageContext,
+): Promise<string> {
+  const root = rootDisk()
+  if (root === undefined) return 'on no disk'
+  if (root === disk.name || !disk.hasTwin || !hasOwnGuids) return `on /dev/${root}`
+  log('notice', `root: on /dev/${root}, which is a twin of /dev/${disk.name}: restarting`)
+  restart()
+  // Nothing of the boot shall come after it.
+  return await new Promise<never>(() => {})
 }
 
 async function bootFolder(disk: OwnDisk): Promise<string> {

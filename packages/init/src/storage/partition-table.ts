@@ -12,6 +12,8 @@ import { resizePartition } from './resize.ts'
 export interface TableWishes {
   /** The disk's GUID as the build wrote it: a disk that still has it gets GUIDs of its own. */
   readonly builtDiskGuid: string
+  /** Whether another disk of the machine has the same GUIDs: then it gets its own in any case. */
+  readonly hasTwin: boolean
   /** Name of the partition that grows; it must be the last one. */
   readonly growing: string
 }
@@ -63,14 +65,14 @@ export async function settleTable(disk: string, wishes: TableWishes): Promise<Se
 export function wanted(
   table: Gpt,
   diskBytes: number,
-  { builtDiskGuid, growing }: TableWishes,
+  { builtDiskGuid, hasTwin, growing }: TableWishes,
 ): SettledTable & { readonly diskGuid: string } {
   const changes: string[] = []
   if (table.primaryProblem !== undefined) changes.push(`primary table mended: ${table.primaryProblem}`)
   if (table.backupProblem !== undefined) changes.push(`backup table mended: ${table.backupProblem}`)
   let { diskGuid, partitions } = table
-  if (diskGuid === builtDiskGuid) {
-    changes.push('GUIDs of its own')
+  if (diskGuid === builtDiskGuid || hasTwin) {
+    changes.push(hasTwin ? 'GUIDs of its own, which a twin in this machine had too' : 'GUIDs of its own')
     diskGuid = crypto.randomUUID()
     partitions = partitions.map((partition) => Object.assign({}, partition, { guid: crypto.randomUUID() }))
   }

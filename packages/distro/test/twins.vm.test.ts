@@ -1,0 +1,97 @@
+// Two disks that were flashed from one image, in one machine: each boot is of the disk whose loader the firmware started,
+// in whatever order they are plugged in, and not a byte of the other one changes.
+import { execFileSync } from 'node:child_process'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { startQemu } from '@pkg/vm/qemu'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { buildAppliance, type BuildResult } from '../src/build.ts'
+import { powerOff, readyLine } from '../src/run.ts'
+import { BOOT_MS, CPUS, type Hardware, hardware, mtools } from './support/disk-machine.ts'
+import { testFolder } from './support/folder.ts'
+import { fixture, writeProject } from './support/project.ts'
+
+const root = testFolder()
+let build: BuildResult
+
+beforeAll(async () => {
+  const project = writeProject(root.path, {
+    name: 'twins',
+    services: [{ name: 'web', entry: fixture('appliance/web.ts'), ports: [8080] }],
+  })
+  build = await buildAppliance(project, { format: 'disk' })
+}, 240_000)
+
+afterAll(() => root[Symbol.dispose]())
+
+/** What PID 1 says of one boot. */
+interface Boot {
+  /** The console, from the start of the machine to its end. */
+  readonly text: string
+  readonly machineId: string
+}
+
+/** Boots with two disks, in this order; both can be written. */
+async function boot(variables: string, disks: readonly [first: string, second: string]): Promise<Boot> {
+  await using vm = await startQemu({
+    firmware: { code: '/usr/share/OVMF/OVMF_CODE_4M.fd', variables, writable: true },
+    disks: disks.map((file, index) => ({ name: `twin${index}`, file, writable: true })),
+    networks: [{ kind: 'user', forwards: [] }],
+    cpus: CPUS,
+    ...{ onReboot: 'restart', onPanic: 'ignore', timeoutMs: 3 * BOOT_MS },
+  })
+  const [, , , failed] = await vm.console.waitFor(readyLine, { timeoutMs: 2 * BOOT_MS })
+  expect(failed).toBe('0')
+  await powerOff(vm)
+  const { text } = vm.console
+  return { text, machineId: /machine id: ([0-9a-f]{32})/.exec(text)?.[1] ?? '' }
+}
+
+/** Does something, after which a disk must be what it was. */
+async function untouched<T>(disk: string, act: () => Promise<T>): Promise<T> {
+  const before = `${disk}.before`
+  execFileSync('cp', ['--sparse=always', disk, before])
+  const result = await act()
+  execFileSync('cmp', [before, disk])
+  rmSync(before)
+  return result
+}
+
+const RESTARTING = /root: on \/dev\/sd[ab], which is a twin of \/dev\/sd[ab]: restarting/
+
+test('of two equal disks each boot has root, boot partition and data of the one whose loader ran', async () => {
+  const image = build.disk ?? ''
+  const machines = [hardware(root.path, image), hardware(root.path, image), hardware(root.path, image)]
+  const [one, two, three] = machines as [Hardware, Hardware, Hardware]
+  // The loader of the second disk runs, and all that stage 1 can see of both is the same: their GUIDs too.
+  const loader = '::/EFI/BOOT/BOOTX64.EFI'
+  mtools(build, one.disk, 'mdel', loader)
+  const second = await untouched(one.disk, async () => await boot(two.variables, [one.disk, two.disk]))
+  expect(second.text).toMatch(/disk: \/dev\/sdb/)
+  expect(second.text).toMatch(/partition table: GUIDs of its own, which a twin in this machine had too/)
+  expect(second.text).toMatch(/root: on \/dev\/sdb \(/)
+  expect(second.text).toMatch(/data partition: \/dev\/sdb4, formatted/)
+
+  // Now that of the first disk.
+  const file = join(root.path, 'loader.efi')
+  mtools(build, image, 'mcopy', '-n', '-o', loader, file)
+  mtools(build, one.disk, 'mcopy', file, loader)
+  const first = await untouched(three.disk, async () => await boot(one.variables, [one.disk, three.disk]))
+  expect(first.text).toMatch(/disk: \/dev\/sda/)
+  expect(first.text).toMatch(/partition table: GUIDs of its own, which a twin in this machine had too/)
+  expect(first.text).toMatch(/root: on \/dev\/sda \(/)
+  expect(first.text).toMatch(/data partition: \/dev\/sda4, formatted/)
+  expect(first.machineId).not.toBe(second.machineId)
+  // The kernel lists its disks in one order: for one of the two boots it began with the wrong one.
+  const restarted = [first, second].filter(({ text }) => RESTARTING.test(text))
+  expect(restarted).toHaveLength(1)
+  expect(restarted[0]?.text.split(RESTARTING)[1]).toMatch(/slot: soloa\+1-2\.efi/)
+
+  // The other order of disks that have both booted: the firmware finds each by its own GUIDs.
+  const swapped = await untouched(two.disk, async () => await boot(one.variables, [two.disk, one.disk]))
+  expect(swapped.text).toMatch(/partition table: as it should be/)
+  expect(swapped.text).toMatch(/root: on \/dev\/sdb \(/)
+  expect(swapped.text).toMatch(/data partition: \/dev\/sdb4 \(/)
+  expect(swapped.text).not.toMatch(RESTARTING)
+  expect(swapped.machineId).toBe(first.machineId)
+}, 600_000)
