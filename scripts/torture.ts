@@ -26,7 +26,7 @@ const PARTS = ['power-cuts', 'matrix'] as const
 type Part = (typeof PARTS)[number]
 
 /** Of the time for both parts, this much goes to the power cuts. */
-const POWER_CUTS_SHARE = 0.6
+const POWER_CUTS_SHARE = 0.7
 
 interface Options {
   json: boolean

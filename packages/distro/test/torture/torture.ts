@@ -142,7 +142,10 @@ function reportOf({ options, survey, boots, complete }: Work): TortureReport {
 /** Enough to choose from what is booted: the rest is judged beside the boots, which wait for their guests. */
 const FIRST_LOOK: StateLimits = { exhaustiveWrites: 8, samplesPerEpoch: 64, tornPerEpoch: 32 }
 
-/** One round of the judge is promised, with all that the limits say; boots go on beside it, and what time is left then is the judge's. */
+/**
+ * One round of the judge is promised, with all that the limits say; boots go on beside it, and what time is left when
+ * they are done is the judge's.
+ */
 async function judgeAndBoot(work: Work, life: Life, survey: Survey): Promise<void> {
   const { options, startMs } = work
   const { seed, onStep = () => {}, signal } = options
@@ -164,13 +167,14 @@ async function judgeAndBoot(work: Work, life: Life, survey: Survey): Promise<voi
   try {
     work.complete = await survey.round({ ...limits, untilMs })
     tellJudged(survey, onStep)
+    // Boots come first: more judging beside them would take their processors.
+    await booting
     for (let round = 1; performance.now() < endMs; round += 1)
       await survey.round({ ...limits, seed: `${seed}/${round}`, untilMs: endMs })
   } finally {
     // The guests end by the same signal, and nothing of them is left when the report is made.
     if (signal?.aborted === true) await booting.catch(() => {})
   }
-  await booting
   tellJudged(survey, onStep)
 }
 
