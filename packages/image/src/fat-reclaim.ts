@@ -1,8 +1,9 @@
 /**
  * Giving back the clusters of a FAT file system that no file has: what a power cut leaves of one that was being made.
  *
- * A cluster is freed when no chain that begins at a directory entry comes through it, whatever is wrong with the chains:
- * what can be read before can be read after. Each write frees clusters in one sector of one table, so a power cut
+ * A cluster is freed when no chain that begins at a directory entry comes through it in either table, whatever is wrong
+ * with the chains: what can be read before can be read after, and what a damaged table has lost stays in the other one.
+ * Each write frees clusters in one sector of one table, so a power cut
  * between them leaves fewer of them to be freed, and nothing else.
  */
 import type { FatSectorWrite } from './fat-compact.ts'
@@ -52,14 +53,13 @@ export async function planFatReclaim(access: RandomAccess): Promise<FatReclaim> 
   if (tableBytes > tableBytesMax)
     throw new FatError(`its table has ${tableBytes} bytes, more than is looked at`)
   const copies = await tablesOf(access, geometry, tableBytes)
-  const main = copies[0]
+  const [main, other] = copies.map(({ bytes }) => new Table(bytes, geometry))
   if (main === undefined) throw new FatError('it has no table')
-  const table = new Table(main.bytes, geometry)
-  const used = new Uint8Array(clusters + firstCluster)
-  if (geometry.rootCluster !== 0) table.markChain(geometry.rootCluster, used)
-  for await (const { cluster } of (await openVolume(access)).walk())
-    if (cluster !== 0) table.markChain(cluster, used)
-  const lost = table.allocated().filter((cluster) => used[cluster] === 0)
+  const firsts = [geometry.rootCluster]
+  for await (const { cluster } of (await openVolume(access)).walk()) firsts.push(cluster)
+  const used = chainsFrom(firsts, main)
+  const usedInOther = other === undefined ? used : chainsFrom(firsts, other)
+  const lost = main.allocated().filter((cluster) => used[cluster] === 0 && usedInOther[cluster] === 0)
   const writes = copies.flatMap((copy) => freeing(copy, lost, tableEntryBytes[type]))
   return { clusters: lost.length, writes }
 }
@@ -93,6 +93,13 @@ async function tablesOf(
   )
 }
 
+/** Which clusters chains come through that begin at `firsts`; 0 there is none. */
+function chainsFrom(firsts: readonly number[], table: Table): Uint8Array {
+  const used = new Uint8Array(table.length)
+  for (const first of firsts) table.markChain(first, used)
+  return used
+}
+
 /** The numbers of a table. */
 class Table {
   readonly #view: DataView
@@ -106,6 +113,11 @@ class Table {
     this.#clusters = clusters
     // fatgen103: the number below the least end of a chain.
     this.#bad = endOfChain[type] - 8
+  }
+
+  /** How many numbers it has. */
+  get length(): number {
+    return this.#clusters + firstCluster
   }
 
   /** Follows a chain as far as it leads through clusters that it was not in before. */
@@ -125,7 +137,7 @@ class Table {
   }
 
   #isCluster(cluster: number): boolean {
-    return cluster >= firstCluster && cluster < this.#clusters + firstCluster
+    return cluster >= firstCluster && cluster < this.length
   }
 
   #next(cluster: number): number {
