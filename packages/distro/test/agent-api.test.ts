@@ -183,6 +183,9 @@ describe('a key', () => {
       expect(await isLet(path, ...post), path).toBe(may.update)
     expect(await isLet('/v1/updates/1', '--request', 'DELETE')).toBe(may.update)
     expect(await isLet('/v1/updates/1/wants/1', '--request', 'PUT')).toBe(may.update)
+    // Who polls keeps an update alive, whose client may have gone.
+    for (const path of ['/v1/updates/1/wants?after=0', '/v1/updates/x/w%61nts'])
+      expect(await isLet(path), path).toBe(may.update)
     expect(await isLet('/v1/factory-reset', '--json', '{"appliance":"other"}')).toBe(may.admin)
     if (!may.admin) expect(await isLet('/v1/power-off', ...post)).toBe(false)
     if (!may.update) expect(await isLet('/v1/reboot', ...post)).toBe(false)
