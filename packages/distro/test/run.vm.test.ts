@@ -1,13 +1,15 @@
 // What a build makes boots: the check, what it says when something is wrong, and `solo run` with Ctrl-C.
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { buildAppliance, type BuildResult } from '../src/build.ts'
 import { checkAppliance, startAppliance } from '../src/run.ts'
+import { makeKey } from './support/agent.ts'
 import { testFolder } from './support/folder.ts'
 
 const root = testFolder()
@@ -24,14 +26,14 @@ Bun.serve({
 console.log('serving')
 `
 
-function project(name: string, environment: Readonly<Record<string, string>>): string {
+function project(name: string, environment: Readonly<Record<string, string>>, more: object = {}): string {
   const folder = join(root.path, name)
   mkdirSync(folder)
   writeFileSync(join(folder, 'server.ts'), server)
   const service = { name: 'web', entry: './server.ts', ports: [8080], environment }
   writeFileSync(
     join(folder, 'solo.config.ts'),
-    `export default ${JSON.stringify({ name, services: [service] })}\n`,
+    `export default ${JSON.stringify({ name, services: [service], ...more })}\n`,
   )
   return folder
 }
@@ -74,8 +76,18 @@ describe('checkAppliance()', () => {
 })
 
 describe('solo run', () => {
-  test('solo run prints the address when it is ready, and Ctrl-C powers the guest off cleanly', async () => {
-    const args = [main, 'run', join(root.path, 'good'), '--forward', '0:8080']
+  test('solo run prints the address when it is ready, and how to ask the agent; Ctrl-C powers the guest off cleanly', async () => {
+    const key = makeKey(root.path, 'owner')
+    const agent = { keys: [readFileSync(`${key}.pub`, 'utf8').trim()] }
+    const args = [
+      main,
+      'run',
+      project('with-agent', {}, { agent }),
+      '--forward',
+      '0:8080',
+      '--forward',
+      '0:8443',
+    ]
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
     const ended = once(child, 'exit')
     let output = ''
@@ -84,7 +96,7 @@ describe('solo run', () => {
     const address = await new Promise<string>((resolve, reject) => {
       child.stdout.on('data', (data: Buffer) => {
         output += data.toString()
-        const match = /^ready: (http:\S+)$/m.exec(output)
+        const match = /^ready: (http:\S+) https:\S+$/m.exec(output)
         if (match !== null) resolve(match[1] as string)
       })
       child.on('exit', () => reject(new Error(`${output}${errors}`)))
@@ -95,6 +107,12 @@ describe('solo run', () => {
     }
     expect(page.ppid).toBe(1)
     expect(page.uid).toBeGreaterThanOrEqual(61_184)
+    const [, device = ''] = /^its agent: solo status (127\.0\.0\.1:\d+)$/m.exec(errors) ?? []
+    const [, fingerprint = ''] = /certificate SHA-256 ([0-9A-F:]{95})/.exec(output) ?? []
+    const status = [main, 'status', device, '--key', key, '--fingerprint', fingerprint]
+    const env = { ...process.env, SOLO_DEVICES: join(root.path, 'devices.json') }
+    const { stdout } = await promisify(execFile)(process.execPath, status, { env })
+    expect(stdout).toMatch(/^services +web +running +ready\n +agent +running +ready/m)
     child.kill('SIGINT')
     expect(await ended).toEqual([0, null])
     expect(output).toContain('init: power-off now')
