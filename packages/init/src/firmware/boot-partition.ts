@@ -3,6 +3,7 @@
  * goes, and one thing after the other. Counters in names are changed while it is not mounted: Linux's driver renames in
  * several writes, and a power cut between two of them would leave the slot that runs with an empty file, or two names.
  */
+import { FatError } from '@pkg/image/fat'
 import { planFatCompaction } from '@pkg/image/fat-compact'
 import { planFatReclaim } from '@pkg/image/fat-reclaim'
 import { planFatRename } from '@pkg/image/fat-rename'
@@ -60,8 +61,9 @@ export function bootPartition(device: string): BootPartition {
       })
     }
     using disk = new BlockDevice(device, 'write')
-    const { offset, sector } = await planFatRename(disk, path, name)
-    disk.write(offset, sector)
+    const { offset, sector, begin, end } = await planFatRename(disk, path, name)
+    // The updater may have it mounted, and change other names of the sector by the same cache: these stay as they are.
+    disk.write(offset + begin, sector.subarray(begin, end))
     disk.flush()
   }
   async function inTurn<T>(act: () => Promise<T>): Promise<T> {
@@ -92,8 +94,14 @@ export async function compactFolder(device: string, folder: string): Promise<str
     disk.flush()
   }
   const compacted = writes.length === 0 ? 'as it should be' : 'gaps closed'
-  const clusters = await reclaimClusters(disk)
-  return clusters === 0 ? compacted : `${compacted}, ${clusters} clusters given back`
+  try {
+    const clusters = await reclaimClusters(disk)
+    return clusters === 0 ? compacted : `${compacted}, ${clusters} clusters given back`
+  } catch (error) {
+    // A power cut may leave another folder damaged, which has nothing to do with starting: room is all that is lost.
+    if (!(error instanceof FatError)) throw error
+    return `${compacted}, no clusters given back: ${error.message}`
+  }
 }
 
 /**
