@@ -22,6 +22,10 @@ export interface FatRename {
   readonly offset: number
   /** The sector of 512 bytes with the new name. */
   readonly sector: Uint8Array
+  /** The first byte of the sector that changes. */
+  readonly begin: number
+  /** The byte behind the last one: whoever writes no more than these undoes nothing that was changed beside them. */
+  readonly end: number
 }
 
 /** Disks write at least this much whole. */
@@ -128,5 +132,7 @@ async function change(
   for (const [index, unit] of units.entries()) {
     if (old[index] !== name[index]) viewOf(sector).setUint16(unit - offset, name.charCodeAt(index), true)
   }
-  return { offset, sector }
+  const places = changed.map((unit) => unit - offset)
+  const begin = places.length === 0 ? 0 : Math.min(...places)
+  return { offset, sector, begin, end: places.length === 0 ? 0 : Math.max(...places) + 2 }
 }

@@ -21,9 +21,10 @@ async function image(names: readonly string[], options: FatOptions): Promise<Uin
 }
 
 async function rename(bytes: Uint8Array, path: string, name: string): Promise<void> {
-  const { offset, sector } = await planFatRename(bytesAccess(bytes), path, name)
+  const { offset, sector, begin, end } = await planFatRename(bytesAccess(bytes), path, name)
   expect([offset % 512, sector.byteLength]).toEqual([0, 512])
-  bytes.set(sector, offset)
+  bytes.set(sector.subarray(begin, end), offset + begin)
+  expect(Buffer.compare(bytes.subarray(offset, offset + 512), sector)).toBe(0)
 }
 
 /** What mtools and fsck.fat say, who have nothing of ours. */
@@ -71,6 +72,21 @@ test('planFatRename() changes names that mtools wrote and removed before, and th
   expect(names).toHaveLength(69)
   expect(names).toContain('::/EFI/Linux/long name of file 7x.efi')
   expect(names).not.toContain('::/EFI/Linux/long name of file 69.efi')
+})
+
+test('planFatRename() tells which bytes are of this name alone', async () => {
+  const bytes = await image(['soloa+2-1.efi', 'solob+3-0.efi'], { sizeBytes: 8 * 1024 ** 2 })
+  const { offset, sector, begin, end } = await planFatRename(
+    bytesAccess(bytes),
+    '/EFI/Linux/soloa+2-1.efi',
+    'soloa+3-0.efi',
+  )
+  // Somebody renames the other one meanwhile.
+  await rename(bytes, '/EFI/Linux/solob+3-0.efi', 'solob+0-3.efi')
+  bytes.set(sector.subarray(begin, end), offset + begin)
+  expect(judged(bytes)).toEqual(['::/EFI/Linux/soloa+3-0.efi', '::/EFI/Linux/solob+0-3.efi'])
+  const same = await planFatRename(bytesAccess(bytes), '/EFI/Linux/soloa+3-0.efi', 'soloa+3-0.efi')
+  expect([same.begin, same.end]).toEqual([0, 0])
 })
 
 test('planFatRename() refuses what would take more than one write, or another name', async () => {
