@@ -66,6 +66,11 @@ function fingerprint(name: string): string {
   return parsePublicKey(readFileSync(at(`${name}.pub`), 'utf8')).fingerprint
 }
 
+/** Like carol's, but for its first letter. */
+function strangersFingerprint(): string {
+  return fingerprint('carol').replace(/:./, (start) => (start === ':A' ? ':B' : ':A'))
+}
+
 describe('solo verify', () => {
   test('explains each check of a release that is good', async () => {
     const { status, stdout, stderr } = await solo('verify', release, '--trust', build)
@@ -314,7 +319,7 @@ describe('solo keys', () => {
     expect((await solo(...rotate, '--threshold', 'release=3')).stderr).toContain(
       'asks for 3 signatures of 2 keys',
     )
-    expect((await solo(...rotate, '--remove', fingerprint('carol').replace(/.$/, 'A'))).stderr).toContain(
+    expect((await solo(...rotate, '--remove', strangersFingerprint())).stderr).toContain(
       'no role has the key',
     )
     expect((await solo(...rotate, '--add', 'boss=x.pub')).stderr).toContain('expected release=…')
