@@ -178,9 +178,8 @@ export const combinations: readonly Cell[] = contents.flatMap((content) =>
 /** The combinations that are tried. */
 export const cells: readonly Cell[] = combinations.filter((cell) => !leftOut.some(({ fits }) => fits(cell)))
 
-/** Those of `npm test`: what takes one boot, and one fault in an installation; power cuts have `life.vm.test.ts`. */
+/** Those of `npm test`: what fails by itself. Power cuts have `life.vm.test.ts`, killed agents `agent-updates.test.ts`. */
 export const shortCells: readonly Cell[] = [
   { fault: 'nothing', phase: 'first boot', content: 'a service fails its health check' },
   { fault: 'nothing', phase: 'first boot', content: 'corrupt kernel image' },
-  { fault: 'kill -9 of the updater', phase: 'fetch', content: 'a good release' },
 ]
