@@ -3,8 +3,8 @@
  *
  * A cluster is freed when no chain that begins at a directory entry comes through it in either table, whatever is wrong
  * with the chains: what can be read before can be read after, and what a damaged table has lost stays in the other one.
- * Each write frees clusters in one sector of one table, so a power cut
- * between them leaves fewer of them to be freed, and nothing else.
+ * Each write frees clusters in one sector of one table, so a power cut between them leaves fewer of them to be freed,
+ * and nothing else.
  */
 import type { FatSectorWrite } from './fat-compact.ts'
 import { FatError } from './fat/error.ts'

@@ -1,5 +1,5 @@
 // The way back to another slot: what is known of it, who asks for it, and what PID 1 remembers on the boot partition.
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { readCounter, raiseCounter } from '../src/firmware/counter.ts'
@@ -77,6 +77,10 @@ test('raiseCounter() never lowers it, and readCounter() tells a damaged file', (
   raiseCounter(boot.root, 4)
   expect(readCounter(boot.root)).toBe(4)
   expect(existsSync(`${file}.new`)).toBe(false)
+  // Reading address 0 of a process is EIO, as is reading a file whose clusters are not to be found.
+  rmSync(file)
+  symlinkSync('/proc/self/mem', file)
+  expect(readCounter(boot.root)).toBeNull()
 })
 
 test('releaseOf() knows nothing of a file that is no kernel image', async () => {

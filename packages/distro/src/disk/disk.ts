@@ -136,6 +136,8 @@ async function espPart(assembly: Assembly, uki: UkiImage, boot: BootFiles): Prom
   tree.add({ ...file, path: `/EFI/BOOT/${boot.removableName}`, content: await hostFile(boot.loader) })
   const systemdBoot = sources.taken('boot loader')
   origins.claim(tree, systemdBoot)
+  // The release counter's: a power cut while PID 1 made it would leave a folder without clusters, which none can mend.
+  tree.add({ type: 'directory', path: '/EFI/solo', mtimeSeconds })
   tree.add({ ...file, path: '/loader/loader.conf', content: new TextEncoder().encode(LOADER_CONF) })
   origins.claim(tree, [sources.solo])
   tree.add({ ...file, path: `/EFI/Linux/${freshEntryName(FIRST_SLOT)}`, content: uki })

@@ -3,7 +3,6 @@
  * goes, and one thing after the other. Counters in names are changed while it is not mounted: Linux's driver renames in
  * several writes, and a power cut between two of them would leave the slot that runs with an empty file, or two names.
  */
-import { FatError } from '@pkg/image/fat'
 import { planFatCompaction } from '@pkg/image/fat-compact'
 import { planFatReclaim } from '@pkg/image/fat-reclaim'
 import { planFatRename } from '@pkg/image/fat-rename'
@@ -99,8 +98,7 @@ export async function compactFolder(device: string, folder: string): Promise<str
     return clusters === 0 ? compacted : `${compacted}, ${clusters} clusters given back`
   } catch (error) {
     // A power cut may leave another folder damaged, which has nothing to do with starting: room is all that is lost.
-    if (!(error instanceof FatError)) throw error
-    return `${compacted}, no clusters given back: ${error.message}`
+    return `${compacted}, no clusters given back: ${error instanceof Error ? error.message : String(error)}`
   }
 }
 
