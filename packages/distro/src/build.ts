@@ -1,10 +1,12 @@
 /**
  * From a checked configuration to files that boot: kernel, runtime, services and init become a disk image, an
- * initramfs or a unified kernel image, and `appliance.json` says what it holds. Equal sources and pins give equal bytes, whatever the folder.
+ * initramfs or a unified kernel image, and `appliance.json` says what it holds. Equal sources and pins give equal bytes,
+ * whatever the folder.
  */
 import { writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { hostFile } from '@pkg/image/file-source'
+import { WRITTEN_MS } from '@pkg/init/boot-state'
 import { type Archive, openArchive } from '@pkg/vm/archive'
 import { cacheFolder, hostArchitecture, type HostSystem, hostSystem } from '@pkg/vm/host'
 import { kernelPackage, type KernelSource, provideKernel } from '@pkg/vm/kernel'
@@ -17,7 +19,7 @@ import { initramfsOutput } from './build/initramfs.ts'
 import { agentPort, withOwnServices } from './build/own-services.ts'
 import { commandOf } from './build/plan.ts'
 import { checkPrograms } from './build/programs.ts'
-import { sourceDate, sourceDateEpoch } from './build/source-date.ts'
+import { sourceDateEpoch } from './build/source-date.ts'
 import { applianceTree, type Ingredients, runtimeTree } from './build/tree.ts'
 import { ukiOutput } from './build/uki.ts'
 import { releaseIdentity } from './build/update-files.ts'
@@ -51,8 +53,7 @@ export interface BuildOptions {
   readonly release?: { readonly counter: number; readonly version: string }
   /**
    * When the release was made, in seconds since 1970: no clock of a device is earlier. Default: `SOURCE_DATE_EPOCH`,
-   * else the date of the last commit where the folder is in a git repository, else that of Solo's own sources: equal
-   * sources give equal bytes.
+   * else the date of Solo's own sources, wherever the folder is: equal sources give equal bytes.
    */
   readonly createdSeconds?: number
   /** Hears what is done. Default: nobody. */
@@ -106,8 +107,7 @@ export async function buildAppliance(place: string, options: BuildOptions = {}):
   const mtimeSeconds = given ?? 0
   const loaded = withOwnServices(withRelease(await loadAppliance(place), options.release), format)
   const { config } = loaded
-  const createdSeconds =
-    options.createdSeconds ?? given ?? (await sourceDate(loaded.folder, (line) => progress.note(line)))
+  const createdSeconds = options.createdSeconds ?? given ?? WRITTEN_MS / 1000
   const gathered = await gather(loaded, cache, options.updateLock ?? false, progress)
   const { archive } = gathered
   const { architecture, kernel } = gathered.ingredients

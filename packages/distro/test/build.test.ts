@@ -132,34 +132,16 @@ describe('buildAppliance()', () => {
     expect(names.filter((name) => name === 'libc.so.6')).toHaveLength(1)
   })
 
-  test('buildAppliance() says it was created when the last commit was made, or outside a repository when our own sources were', async () => {
+  test('buildAppliance() says it was created when our own sources were, in a repository too', async () => {
     const folder = project('dated', web, { 'server.ts': '' })
-    const created = async (): Promise<string> => {
-      const { manifest, sbom } = await buildAppliance(folder, { cache })
-      const bill = JSON.parse(readFileSync(sbom, 'utf8')) as { creationInfo: { created: string } }
-      expect(bill.creationInfo.created).toBe(manifest.release.created)
-      return manifest.release.created
-    }
+    execFileSync('git', ['init', '-q'], { cwd: folder })
+    const identity = ['-c', 'user.name=Test', '-c', 'user.email=test@example.org']
+    execFileSync('git', [...identity, 'commit', '-q', '--allow-empty', '-m', 'first'], { cwd: folder })
+    const { manifest, sbom } = await buildAppliance(folder, { cache })
     const written = new Date(WRITTEN_MS).toISOString().replace('.000Z', 'Z')
-    expect(await created()).toBe(written)
-    const git = (...words: string[]): void => {
-      const identity = ['-c', 'user.name=Test', '-c', 'user.email=test@example.org']
-      const env = { ...process.env, GIT_COMMITTER_DATE: '2031-02-03T04:05:06+0530' }
-      execFileSync('git', [...identity, ...words], { cwd: folder, env, stdio: 'pipe' })
-    }
-    git('init', '-q')
-    // A repository without a commit has no date.
-    expect(await created()).toBe(written)
-    git('commit', '-q', '--allow-empty', '-m', 'first')
-    expect(await created()).toBe('2031-02-02T22:35:06Z')
-    // Another user's repository, in the environment of a hook that works on another one.
-    execFileSync('chown', ['-R', '12345', join(folder, '.git')])
-    process.env['GIT_DIR'] = '/nowhere'
-    try {
-      expect(await created()).toBe('2031-02-02T22:35:06Z')
-    } finally {
-      delete process.env['GIT_DIR']
-    }
+    expect(manifest.release.created).toBe(written)
+    const bill = JSON.parse(readFileSync(sbom, 'utf8')) as { creationInfo: { created: string } }
+    expect(bill.creationInfo.created).toBe(written)
   })
 
   test('buildAppliance() takes SOURCE_DATE_EPOCH as the time of every file', async () => {
