@@ -3,7 +3,8 @@
 import { readBtf, type BtfType } from './btf.ts'
 import { compileObject, evaluate, readSection } from './evaluate.ts'
 import type { Architecture, Toolchain } from './headers.ts'
-import { kernelStructs, libcStructs, namedLayouts, type FieldType } from './selection/structs.ts'
+import type { FieldType } from '../src/struct.ts'
+import { kernelStructs, libcStructs, namedLayouts } from './selection/structs.ts'
 
 /** A field: type, offset in bytes, and for an array the number of its elements (0: the rest of the bytes). */
 export type Field = readonly [type: FieldType, offset: number, count?: number]

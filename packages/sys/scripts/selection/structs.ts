@@ -1,4 +1,5 @@
 /** The structs whose layouts are taken. */
+import type { FieldType } from '../../src/struct.ts'
 
 /**
  * Structs taken whole, with all members, from the kernel's headers, by the generated file that they go to: an area loads
@@ -249,21 +250,6 @@ export const libcStructAreas: Readonly<Record<string, readonly string[]>> = {
 
 /** All of those. */
 export const libcStructs: readonly string[] = Object.values(libcStructAreas).flat()
-
-/** A scalar of the layout tables. `be16` to `be64` are big-endian: the kernel's `__be16` … types. */
-export type FieldType =
-  | 'u8'
-  | 'u16'
-  | 'u32'
-  | 'u64'
-  | 's8'
-  | 's16'
-  | 's32'
-  | 's64'
-  | 'be16'
-  | 'be32'
-  | 'be64'
-  | 'ptr'
 
 /** Structs whose useful names are macros over nested unions, or that are bit fields in C: listed by hand, measured by the compiler. */
 export const namedLayouts: Readonly<
