@@ -1,21 +1,22 @@
 // Import: what a program pays for an area of @pkg/sys before its first line, in fresh processes: nobody imports twice.
-// Counted is processor time, which others on the machine do not change much. The sources are loaded, as in this
-// repository; the built package has fewer and larger modules.
-import { spawnSync } from 'node:child_process'
+// Counted is processor time, which others on the machine do not change much, of the package as it is published.
+import { execFileSync, spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { type Row, rowOf } from './report.ts'
 
-/** What an area may cost, in milliseconds: issue 6. */
+/** What an area may cost, in milliseconds. */
 const areaLimit = 5
 
 /** Areas of calls, small and large. */
-const areas = ['fs', 'io', 'process', 'socket', 'mount', 'reactor']
+const areas = ['fs', 'io', 'process', 'socket', 'mount', 'namespace', 'time', 'reactor']
 
 /** What is made of several areas, and so has no limit. */
-const composed = ['spawn']
+const composed = ['signal', 'spawn']
 
 const empty = fileURLToPath(new URL('contestants/empty.ts', import.meta.url))
 const contestant = fileURLToPath(new URL('contestants/import.ts', import.meta.url))
+
+const published = fileURLToPath(new URL('../../packages/sys/', import.meta.url))
 
 /** Imports each area once in every round, and an empty module beside them. */
 export function measureImports(
@@ -23,7 +24,9 @@ export function measureImports(
   prefix: readonly string[],
   say: (line: string) => void,
 ): Row[] {
-  const specifiers = [empty, ...[...areas, ...composed].map((area) => `@pkg/sys/${area}`)]
+  say('bench: import: building @pkg/sys')
+  execFileSync(process.execPath, ['run', 'build'], { cwd: published, stdio: 'ignore' })
+  const specifiers = [empty, ...[...areas, ...composed].map(fileOf)]
   const results = new Map<string, number[]>(specifiers.map((specifier) => [specifier, []]))
   // The first round fills the page cache, and is not counted.
   for (let round = 0; round <= rounds; round++) {
@@ -36,10 +39,14 @@ export function measureImports(
   const row = (area: string, limit?: number): Row =>
     rowOf(
       ...[`import @pkg/sys/${area}`, 'an empty module', 'ms' as const],
-      ...[results.get(`@pkg/sys/${area}`), results.get(empty)],
+      ...[results.get(fileOf(area)), results.get(empty)],
       limit === undefined ? {} : { limit },
     )
   return [...areas.map((area) => row(area, areaLimit)), ...composed.map((area) => row(area))]
+}
+
+function fileOf(area: string): string {
+  return `${published}dist/${area}.js`
 }
 
 /** What an import takes in a fresh process, in nanoseconds. */

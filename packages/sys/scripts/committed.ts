@@ -2,9 +2,11 @@
 
 import { readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { errnoMessage, errnoName } from '../src/errno.ts'
 import { errors } from '../src/generated/errno.ts'
 import * as structs from '../src/generated/structs.ts'
-import { headersVersion, numbers } from '../src/generated/syscalls.ts'
+import { headersVersion } from '../src/generated/syscalls.ts'
+import { numbersOn } from '../src/raw/number.ts'
 import type { Committed } from './check.ts'
 import type { Layout } from './layouts.ts'
 import type { PerArchitecture } from './tables.ts'
@@ -43,15 +45,23 @@ function committedLayouts(): Record<string, { x64: Layout; arm64: Layout }> {
   return { ...Object.fromEntries(same), ...layoutsByArchitecture }
 }
 
+function committedErrors(): Committed['errors'] {
+  const numbers = errors
+    .trim()
+    .split('\n')
+    .map((line) => Number.parseInt(line, 10))
+  return Object.fromEntries(numbers.map((number) => [number, [errnoName(number), errnoMessage(number)]]))
+}
+
 /** All committed tables. */
 export function loadCommitted(): Committed {
   const files = readdirSync(`${generatedFolder}constants`).toSorted()
   const texts = files.map((file) => readFileSync(`${generatedFolder}constants/${file}`, 'utf8'))
   return {
     version: headersVersion,
-    syscalls: numbers,
+    syscalls: { x64: Object.fromEntries(numbersOn('x64')), arm64: Object.fromEntries(numbersOn('arm64')) },
     constants: Object.assign({}, ...texts.map(parseConstants)) as Committed['constants'],
-    errors,
+    errors: committedErrors(),
     layouts: committedLayouts(),
   }
 }

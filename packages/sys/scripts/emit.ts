@@ -1,6 +1,6 @@
 /** Writes the tables as TypeScript. The text depends on nothing but the tables. */
 
-import type { Architecture, Notation } from './headers.ts'
+import type { Notation } from './headers.ts'
 import type { Layout } from './layouts.ts'
 import { areaOf, libcHeaders } from './selection/headers.ts'
 import { layoutAreaOf } from './selection/structs.ts'
@@ -32,22 +32,45 @@ const typeOf = (values: readonly bigint[]): string =>
     ? 'bigint'
     : 'number'
 
+const quote = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`
+
+/** Texts one after another in lines of up to 110 characters. */
+function wrap(texts: readonly string[], indent: string): string {
+  const lines = ['']
+  for (const text of texts) {
+    const last = lines.at(-1) ?? ''
+    if (`${indent}${last} ${text}`.length > 110) lines.push(text)
+    else lines[lines.length - 1] = last === '' ? text : `${last} ${text}`
+  }
+  return lines.map((line) => `${indent}${line}\n`).join('')
+}
+
+const union = (names: readonly string[]): string =>
+  names.length === 0 ? '  never\n' : names.map((name) => `  | ${quote(name)}\n`).join('')
+
 /** All syscall numbers, by the kernel's name. */
 export function emitSyscalls(tables: Tables): string {
-  const table = (architecture: Architecture): string =>
-    [...tables.syscalls[architecture]].map(([name, number]) => `    ${name}: ${number},\n`).join('')
+  const { x64, arm64 } = tables.syscalls
+  const table = (numbers: ReadonlyMap<string, number>): string =>
+    wrap(
+      [...numbers].map(([name, number]) => `${name} ${number}`),
+      '    ',
+    )
+  const namesOf = (numbers: ReadonlyMap<string, number>, isWanted: (name: string) => boolean): string =>
+    union([...numbers.keys()].filter(isWanted))
   return `${heading(tables, 'The number of every system call.')}
 /**
- * Number of each system call by its name in the kernel (\`__NR_\` left out), per architecture.
+ * Number of each system call by its name in the kernel (\`__NR_\` left out), per architecture: names and numbers in
+ * turn, as a text, for a program asks for a few of them, and only then is it read.
  * A name that one architecture lacks (\`open\` on arm64) is not in its table.
  * @see https://man7.org/linux/man-pages/man2/syscalls.2.html
  */
 export const numbers = {
-  x64: {
-${table('x64')}  },
-  arm64: {
-${table('arm64')}  },
-} as const
+  x64: \`
+${table(x64)}  \`,
+  arm64: \`
+${table(arm64)}  \`,
+}
 
 /** LINUX_VERSION_CODE of the headers that all tables come from: (major << 16) + (minor << 8) + patch. */
 export const headersVersion = 0x${tables.version.toString(16)}
@@ -55,14 +78,20 @@ export const headersVersion = 0x${tables.version.toString(16)}
 /** Architectures that the tables cover, by Node's names. */
 export type SyscallArchitecture = keyof typeof numbers
 
+/** System calls that both architectures have. */
+export type CommonSyscallName =
+${namesOf(x64, (name) => arm64.has(name))}
+type NameOnX64 =
+${namesOf(x64, (name) => !arm64.has(name))}
+type NameOnArm64 =
+${namesOf(arm64, (name) => !x64.has(name))}
 /** System calls that \`A\` has. */
-export type SyscallNameOn<A extends SyscallArchitecture> = keyof (typeof numbers)[A]
+export type SyscallNameOn<A extends SyscallArchitecture> =
+  | CommonSyscallName
+  | { x64: NameOnX64; arm64: NameOnArm64 }[A]
 
 /** System calls that at least one of the architectures has. */
 export type SyscallName = SyscallNameOn<'x64'> | SyscallNameOn<'arm64'>
-
-/** System calls that both architectures have. */
-export type CommonSyscallName = SyscallNameOn<'x64'> & SyscallNameOn<'arm64'>
 `
 }
 
@@ -123,24 +152,19 @@ ${emitDiffering(tables)}} as const
   return { 'constants.ts': all, ...Object.fromEntries(files) }
 }
 
-const quote = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`
-
 /** Error numbers with names and messages. */
 export function emitErrno(tables: Tables): string {
-  const rows = tables.errors.map(
-    ({ number, name, message }) => `  ${number}: [${quote(name)}, ${quote(message)}],\n`,
-  )
-  const union = tables.errors.map(({ name }) => `  | ${quote(name)}\n`)
+  const rows = tables.errors.map(({ number, name, message }) => `${number} ${name} ${message}\n`)
   const aliases = tables.errors.flatMap(({ name, aliases: others }) =>
     others.map((alias) => `  ${alias}: ${quote(name)},\n`),
   )
   return `${heading(tables, "Error numbers with their names and the C library's messages.")}
 /** The name of an error of the kernel. */
 export type ErrnoName =
-${union.join('')}
-/** Error number to name and message. The same on x86-64 and arm64. */
-export const errors: Readonly<Record<number, readonly [name: ErrnoName, message: string]>> = {
-${rows.join('')}}
+${union(tables.errors.map(({ name }) => name))}
+/** Error number, name and message, one in a line, as a text: it is read by the first error. The same on x86-64 and arm64. */
+export const errors = \`
+${rows.join('')}\`
 
 /** Second names of the same numbers. */
 export const aliases: Readonly<Record<string, ErrnoName>> = {

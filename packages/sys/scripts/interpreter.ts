@@ -6,7 +6,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Architecture } from '../src/raw/architecture.ts'
+import type { Architecture } from '../src/raw/number.ts'
 import { assembleText, type Assembled } from './assembler/assemble.ts'
 
 /** The committed file, from the folder of the package. */

@@ -66,14 +66,26 @@ export function isSysError(error: unknown, code?: string): error is SysError {
   return error instanceof SysError && (code === undefined || error.code === code)
 }
 
+let rowsByNumber: ReadonlyMap<number, { name: string; message: string }> | undefined
+
+function rows(): NonNullable<typeof rowsByNumber> {
+  rowsByNumber ??= new Map(
+    [...errors.matchAll(/^(\d+) (\w+) (.*)$/gm)].map(([, errno, name = '', message = '']) => [
+      Number(errno),
+      { name, message },
+    ]),
+  )
+  return rowsByNumber
+}
+
 /** The name of a positive errno, `'ENOENT'` for 2; `'E<number>'` for one that the kernel's headers do not have. */
 export function errnoName(errno: number): string {
-  return errors[errno]?.[0] ?? `E${errno}`
+  return rows().get(errno)?.name ?? `E${errno}`
 }
 
 /** The C library's words for a positive errno. */
 export function errnoMessage(errno: number): string {
-  return errors[errno]?.[1] ?? `Unknown error ${errno}`
+  return rows().get(errno)?.message ?? `Unknown error ${errno}`
 }
 
 /** Whether the kernel's number `result` is an error (−4095…−1). */
@@ -100,7 +112,7 @@ let numbersByName: Map<string, number> | undefined
  * @throws TypeError for a name that the kernel does not have
  */
 export function errnoNumber(code: string): number {
-  numbersByName ??= new Map(Object.entries(errors).map(([errno, [name]]) => [name, Number(errno)]))
+  numbersByName ??= new Map([...rows()].map(([number, { name }]) => [name, number]))
   const errno = numbersByName.get(code)
   if (errno === undefined) throw new TypeError(`no such error: ${code}`)
   return errno

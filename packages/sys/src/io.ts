@@ -5,7 +5,6 @@ import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'
 import { bytes, cString, s64, u32 } from './raw/arguments.ts'
 
-export { close, close_range, dup } from './io/descriptors.ts'
 export { fcntl_ofd_getlk, fcntl_ofd_setlk, fcntl_ofd_setlkw, flock, type RangeLock } from './io/locks.ts'
 export {
   type Cachestat,
@@ -20,12 +19,15 @@ export { copy_file_range, sendfile, splice, tee, type TransferEnd, vmsplice } fr
 export { preadv, preadv2, pwritev, pwritev2, readv, writev } from './io/vectors.ts'
 
 const raw = {
-  read: bind('read', 'int', 'ptr', 'int'),
-  write: bind('write', 'int', 'ptr', 'int'),
-  pread64: bind('pread64', 'int', 'ptr', 'int', 'int'),
-  pwrite64: bind('pwrite64', 'int', 'ptr', 'int', 'int'),
+  read: bind('read', 'i32', 'ptr', 'i32'),
+  write: bind('write', 'i32', 'ptr', 'i32'),
+  pread64: bind('pread64', 'i32', 'ptr', 'i32', 'int'),
+  pwrite64: bind('pwrite64', 'i32', 'ptr', 'i32', 'int'),
   lseek: bind('lseek', 'int', 'int', 'int'),
   pipe2: bind('pipe2', 'ptr', 'int'),
+  close: bind('close', 'int'),
+  closeRange: bind('close_range', 'int', 'int', 'int'),
+  dup: bind('dup', 'int'),
   dup3: bind('dup3', 'int', 'int', 'int'),
   fcntl: bind('fcntl', 'int', 'int', 'int'),
   ioctl: bind('ioctl', 'int', 'int', 'int'),
@@ -38,6 +40,9 @@ const raw = {
   memfdCreate: bind('memfd_create', 'ptr', 'int'),
 }
 
+/** More than this no call moves (include/linux/fs.h, `MAX_RW_COUNT`); the rest of a larger buffer is left alone. */
+const MAX_RW_COUNT = 0x7fff_f000
+
 /**
  * `read(fd, buf, count)` — reads up to `buffer.length` bytes into `buffer`; returns how many, 0 at the end.
  *
@@ -47,7 +52,7 @@ const raw = {
  * @see https://man7.org/linux/man-pages/man2/read.2.html
  */
 export function read(fd: AsFd, buffer: Uint8Array): number {
-  return check(raw.read(fdNumber(fd), bytes(buffer), buffer.length), 'read')
+  return check(raw.read(fdNumber(fd), bytes(buffer), Math.min(buffer.length, MAX_RW_COUNT)), 'read')
 }
 
 /**
@@ -59,7 +64,7 @@ export function read(fd: AsFd, buffer: Uint8Array): number {
  * @see https://man7.org/linux/man-pages/man2/write.2.html
  */
 export function write(fd: AsFd, buffer: Uint8Array): number {
-  return check(raw.write(fdNumber(fd), bytes(buffer), buffer.length), 'write')
+  return check(raw.write(fdNumber(fd), bytes(buffer), Math.min(buffer.length, MAX_RW_COUNT)), 'write')
 }
 
 /**
@@ -80,7 +85,10 @@ export function writeAll(fd: AsFd, buffer: Uint8Array): void {
  * @see https://man7.org/linux/man-pages/man2/pread.2.html
  */
 export function pread64(fd: AsFd, buffer: Uint8Array, offset: number | bigint): number {
-  return check(raw.pread64(fdNumber(fd), bytes(buffer), buffer.length, s64(offset, 'offset')), 'pread64')
+  return check(
+    raw.pread64(fdNumber(fd), bytes(buffer), Math.min(buffer.length, MAX_RW_COUNT), s64(offset, 'offset')),
+    'pread64',
+  )
 }
 
 /**
@@ -92,7 +100,10 @@ export function pread64(fd: AsFd, buffer: Uint8Array, offset: number | bigint): 
  * @see https://man7.org/linux/man-pages/man2/pwrite.2.html
  */
 export function pwrite64(fd: AsFd, buffer: Uint8Array, offset: number | bigint): number {
-  return check(raw.pwrite64(fdNumber(fd), bytes(buffer), buffer.length, s64(offset, 'offset')), 'pwrite64')
+  return check(
+    raw.pwrite64(fdNumber(fd), bytes(buffer), Math.min(buffer.length, MAX_RW_COUNT), s64(offset, 'offset')),
+    'pwrite64',
+  )
 }
 
 /**
@@ -142,6 +153,40 @@ export function pipe2(flags: number): Pipe {
       pipe.write.close()
     },
   }
+}
+
+/**
+ * `close(fd)` — closes a bare number. For owned descriptors use `OwnedFd.close`.
+ *
+ * @throws {@link SysError} `EBADF` not open; after any other error it is closed all the same
+ * @see https://man7.org/linux/man-pages/man2/close.2.html
+ */
+export function close(fd: number): void {
+  check(raw.close(fdNumber(fd)), 'close')
+}
+
+/**
+ * `close_range(first, last, flags)` — makes all descriptors from `first` to `last` close-on-exec. Since: Linux 5.11.
+ *
+ * CLOSE_RANGE_CLOEXEC is always set: closing what others own, the engine's event loop among them, would break them.
+ *
+ * @param last - included; default: the largest
+ * @see https://man7.org/linux/man-pages/man2/close_range.2.html
+ */
+export function close_range(first: number, last = 0x7fff_ffff): void {
+  const CLOSE_RANGE_CLOEXEC = 4
+  check(raw.closeRange(u32(first, 'first'), u32(last, 'last'), CLOSE_RANGE_CLOEXEC), 'close_range')
+}
+
+/**
+ * `dup(oldfd)` — another descriptor for the same file, at the lowest free number and not close-on-exec. `duplicate` is
+ * what most want.
+ *
+ * @throws {@link SysError} `EMFILE` too many
+ * @see https://man7.org/linux/man-pages/man2/dup.2.html
+ */
+export function dup(oldfd: AsFd): OwnedFd {
+  return new OwnedFd(check(raw.dup(fdNumber(oldfd)), 'dup'))
 }
 
 /**

@@ -17,8 +17,7 @@ import {
 import type { Vector, Word } from './program/operand.ts'
 import { exitRowSizeBytes, packErrors, rowShape, stepNumber, writeExit } from './program/row.ts'
 import { validateOperand } from './program/validate.ts'
-import { type Architecture, currentArchitecture } from './raw/architecture.ts'
-import { syscallNumber } from './raw/number.ts'
+import { type Architecture, currentArchitecture, syscallNumber } from './raw/number.ts'
 
 export { Address, Memory, Step, Word } from './program/operand.ts'
 export type { Label, Operand, StepName, Text, Vector } from './program/operand.ts'

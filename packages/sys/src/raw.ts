@@ -1,4 +1,5 @@
 // The raw layer: any system call by name, returning the kernel's number. Nothing here throws for a failed call.
+import { isError } from './errno.ts'
 import { type Probe, setProbe } from './errno/hints.ts'
 import type { SyscallName } from './generated/syscalls.ts'
 import { fromCString } from './raw/arguments.ts'
@@ -7,8 +8,7 @@ import { syscallNumber } from './raw/number.ts'
 import { thunkAddress } from './raw/thunks.ts'
 
 export { addressOf, type Argument, type ArgumentType, type Memory, type NativeFunction } from './raw/ffi.ts'
-export { type Architecture, currentArchitecture } from './raw/architecture.ts'
-export { syscallNumber } from './raw/number.ts'
+export { type Architecture, currentArchitecture, syscallNumber } from './raw/number.ts'
 export { type SyscallName } from './generated/syscalls.ts'
 
 /**
@@ -64,7 +64,7 @@ const kernelProbe: Probe = {
     // struct __user_cap_header_struct of version 3; two __user_cap_data_struct: effective, permitted, inheritable.
     const header = new Uint32Array([0x2008_0522, 0])
     const data = new Uint32Array(6)
-    if (syscall('capget', header, data) !== 0) return ~0n
+    if (isError(syscall('capget', header, data))) return ~0n
     return BigInt(data[0] ?? 0) | (BigInt(data[3] ?? 0) << 32n)
   },
   release() {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import ts from 'typescript'
 import * as c from '../src/constants.ts'
-import { firstKernel, hintFor, neededCapability } from '../src/errno/hints.ts'
+import { capabilityNumbers, firstKernel, hintFor, neededCapability } from '../src/errno/hints.ts'
 import { getpid } from '../src/process.ts'
 import { scriptResult } from './child-script.ts'
 
@@ -92,5 +92,6 @@ test('the tables of hints agree with the documentation, and name capabilities th
   }
   expect(wrong).toEqual([])
   expect(neededCapability('mount')).toBe('CAP_SYS_ADMIN')
-  expect((c as Record<string, unknown>)[neededCapability('mount') ?? '']).toBe(21)
+  expect(c).toMatchObject(capabilityNumbers)
+  expect(Object.keys(capabilityNumbers)).toContain(neededCapability('mount'))
 })

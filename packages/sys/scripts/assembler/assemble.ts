@@ -1,5 +1,5 @@
 /** From instructions to bytes: gives every one an address, as short as its encoding allows. */
-import type { Architecture } from '../../src/raw/architecture.ts'
+import type { Architecture } from '../../src/raw/number.ts'
 import { encodeArm64 } from './arm64.ts'
 import { readAssembly, type AssemblySource, type Instruction } from './source.ts'
 import { encodeX64 } from './x64.ts'

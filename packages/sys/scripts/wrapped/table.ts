@@ -1,7 +1,7 @@
 /** Counts: which system calls have a wrapper with a test of its effect, which have none, and why. */
 import type { Architecture } from '../../src/raw.ts'
 import { thunkTable } from '../../src/raw/thunks.ts'
-import { numbers } from '../../src/generated/syscalls.ts'
+import { numbersOn } from '../../src/raw/number.ts'
 import { reasons } from './reasons.ts'
 import { exportedFunctions } from './sources.ts'
 import { isTested, testCases } from './tests.ts'
@@ -34,7 +34,7 @@ export interface Counts {
 export function syscallStatuses(): SyscallStatus[] {
   const functions = exportedFunctions()
   const cases = testCases()
-  const names = new Set([...Object.keys(numbers.x64), ...Object.keys(numbers.arm64)])
+  const names = new Set([...numbersOn('x64').keys(), ...numbersOn('arm64').keys()])
   return [...names].toSorted().map((name) => {
     const wrappers = functions.filter(
       ({ documented, reached }) => documented.includes(name) && reached.has(name),
@@ -49,15 +49,15 @@ export function syscallStatuses(): SyscallStatus[] {
 
 /** Whether `name` is among the calls of `architecture`. */
 export function hasSyscall(architecture: Architecture, name: string): boolean {
-  return Object.hasOwn(numbers[architecture], name)
+  return numbersOn(architecture).has(name)
 }
 
 /** The counts of one architecture. */
 export function count(statuses: readonly SyscallStatus[], architecture: Architecture): Counts {
-  const table: Readonly<Record<string, number>> = numbers[architecture]
+  const table = numbersOn(architecture)
   const thunks = thunkTable(architecture)
   const present = statuses.filter(({ name }) => hasSyscall(architecture, name))
-  const isCallable = ({ name }: SyscallStatus): boolean => thunks[(table[name] ?? 0) * 16] !== undefined
+  const isCallable = ({ name }: SyscallStatus): boolean => thunks[(table.get(name) ?? 0) * 16] !== undefined
   return {
     total: present.length,
     callable: present.filter(isCallable).length,

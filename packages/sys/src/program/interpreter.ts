@@ -2,7 +2,7 @@
 // stack and no memory but the rows', so it may run in a child that shares its parent's stack, or as a whole static
 // executable. Its source is scripts/interpreter/*.S; `bun packages/sys/scripts/interpreter.ts` prints the listing.
 import * as generated from '../generated/interpreters.ts'
-import type { Architecture } from '../raw/architecture.ts'
+import type { Architecture } from '../raw/number.ts'
 
 /** A row is three 64-bit words and one for each argument; this is the index of each, or of the one it is half of. */
 export const rowWords = {

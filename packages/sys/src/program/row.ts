@@ -1,6 +1,6 @@
 // Rows: what the fields of one are filled with.
 import type { SyscallName } from '../generated/syscalls.ts'
-import type { Architecture } from '../raw/architecture.ts'
+import type { Architecture } from '../raw/number.ts'
 import { syscallNumber } from '../raw/number.ts'
 import { operations, rowSizeBytes, rowWords } from './interpreter.ts'
 import type { MemoryWriter } from './memory-writer.ts'

@@ -2,14 +2,17 @@
 // numbers, buffers and functions, so that another runtime's FFI could stand behind it.
 import { CFunction, dlopen, FFIType, type Pointer, ptr, toArrayBuffer } from 'bun:ffi'
 
-/** How an argument travels: `int` is a 64-bit integer, `ptr` the address of a buffer, a raw address or null. */
-export type ArgumentType = 'int' | 'ptr'
+/**
+ * How an argument travels: `int` is a 64-bit integer, `i32` one of 32 bits, `ptr` the address of a buffer, a raw address
+ * or null. `i32` is faster by some nanoseconds, and drops what is beyond 32 bits: for descriptors, flags and ids.
+ */
+export type ArgumentType = 'int' | 'i32' | 'ptr'
 
 /** Memory that a call may be handed: a view (the call sees its current address), a raw address, or null. */
 export type Memory = ArrayBufferView | number | null
 
 /** What a caller passes for an {@link ArgumentType}. */
-export type Argument<T extends ArgumentType> = T extends 'int' ? number | bigint : Memory
+export type Argument<T extends ArgumentType> = T extends 'ptr' ? Memory : number | bigint
 
 /** A callable machine-code address. It returns the 64-bit result register as a signed number. */
 export type NativeFunction<T extends readonly ArgumentType[]> = (
@@ -17,7 +20,7 @@ export type NativeFunction<T extends readonly ArgumentType[]> = (
 ) => number
 
 // `i64_fast` keeps −14 as −14; as `ptr` or `u64` a negative result would become a huge bigint.
-const ffiTypes = { int: FFIType.i64_fast, ptr: FFIType.ptr } as const
+const ffiTypes = { int: FFIType.i64_fast, i32: FFIType.i32, ptr: FFIType.ptr } as const
 
 /**
  * Makes machine code at `address` callable with up to six arguments in the C calling convention.

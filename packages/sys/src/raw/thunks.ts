@@ -1,8 +1,7 @@
 // One thunk of machine code per system call: moves the arguments from the C calling convention to the
 // kernel's and returns the kernel's number, −errno included. No libc between, so no errno to race for.
-import { numbers } from '../generated/syscalls.ts'
-import { type Architecture, currentArchitecture } from './architecture.ts'
 import { mapCode } from './ffi.ts'
+import { type Architecture, currentArchitecture, numbersOn } from './number.ts'
 
 /** Room for one thunk; the longest is 12 bytes, and 16 keeps each in one cache line. */
 const thunkSize = 16
@@ -27,7 +26,7 @@ function littleEndian(word: number): number[] {
 
 /** The thunks of every system call of `architecture`, one each 16 bytes, indexed by number. */
 export function thunkTable(architecture: Architecture): Uint8Array {
-  const count = Math.max(...Object.values(numbers[architecture])) + 1
+  const count = Math.max(...numbersOn(architecture).values()) + 1
   const table = new Uint8Array(count * thunkSize)
   for (let number = 0; number < count; number++) {
     table.set(thunkCode[architecture](number), number * thunkSize)

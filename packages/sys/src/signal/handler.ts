@@ -1,6 +1,6 @@
 // Signal handlers in machine code. They write the siginfo_t into a pipe and return: nothing of the engine runs in
 // signal context, and the kernel's whole record survives.
-import type { Architecture } from '../raw/architecture.ts'
+import type { Architecture } from '../raw/number.ts'
 
 /** SI_TKILL (uapi/asm-generic/siginfo.h): sent by a thread to a thread, as the engine does with SIGPWR. */
 const SI_TKILL = -6
