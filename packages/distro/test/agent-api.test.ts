@@ -201,4 +201,20 @@ describe('a key', () => {
         expect([403, 404]).toContain((await as.curl(path, '--path-as-is', ...post)).status)
     expect((await as.curl('/v1/session', '--request', 'DELETE')).status).toBe(204)
   })
+
+  test('with the role observe cannot take all streams of events', async () => {
+    const [observer, owner] = [new AgentClient(own.agent), new AgentClient(own.agent)]
+    await observer.login('observe')
+    await owner.login('owner')
+    const listen = (as: AgentClient): Promise<Answer> =>
+      as.curl('/v1/events', '--no-buffer', '--max-time', '8')
+    const listening = Array.from({ length: 9 }, () => listen(observer))
+    await expect.poll(async () => (await observer.curl('/v1/events', '--max-time', '1')).status).toBe(503)
+    expect(await owner.curl('/v1/events', '--no-buffer', '--max-time', '2')).toMatchObject({
+      status: 200,
+      body: expect.stringMatching(/^event: status\n/) as string,
+    })
+    const statuses = (await Promise.all(listening)).map(({ status }) => status)
+    expect(statuses.filter((status) => status === 503).length).toBeGreaterThanOrEqual(3)
+  })
 })

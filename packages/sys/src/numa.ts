@@ -95,7 +95,7 @@ export function set_mempolicy_home_node(mapping: Mapping, node: number): void {
 
 /**
  * `move_pages(pid, count, pages, nodes, status, flags)` — on which node each page of a mapping is, after moving it to
- * `node` where one is given; −errno for a page that is nowhere (−2) or could not be moved.
+ * `node` where one is given; −errno for a page that is nowhere (−2; −14 before Linux 6.12) or could not be moved.
  *
  * @throws {@link SysError} `ENODEV` no such node; `EACCES`
  * @see https://man7.org/linux/man-pages/man2/move_pages.2.html

@@ -208,8 +208,9 @@ export function spawn(options: SpawnOptions): Child {
  * goes on meanwhile, and the promise resolves when the child has executed its program.
  *
  * Costs more than `spawn`: memory of its own for the child, a pipe, a turn of the loop. Until it resolves this process
- * has the child's change of user in one respect: its files in /proc may belong to root. A process that ends meanwhile
- * leaves the child behind, which goes on.
+ * has the child's change of user in one respect: its files in /proc may belong to root. The child that sleeps has copies of
+ * all descriptors: the other end of a pipe that is closed here sees no end before it has executed its program. A process
+ * that ends meanwhile leaves the child behind, which goes on.
  *
  * @throws as `spawn` does; the reason of `signal` when it is aborted: the child is killed then, and reaped
  *

@@ -189,7 +189,9 @@ describe('memory nodes', () => {
   test('move_pages() and migrate_pages() say where pages are', () => {
     using mapping = pages(3)
     mapping.bytes[4096] = 1
-    expect(numa.move_pages(mapping)).toEqual([-2, 0, -2])
+    // A page that was never touched is ENOENT, EFAULT before Linux 6.12.
+    const [before, touched, behind] = numa.move_pages(mapping)
+    expect([touched, before === -2 || before === -14, behind]).toEqual([0, true, before])
     expect(numa.move_pages(mapping, 0)[1]).toBe(0)
     expect(codeOf(() => numa.move_pages(mapping, 999))).toBe('ENODEV')
     expect(numa.migrate_pages(0, [0], [0])).toBe(0)

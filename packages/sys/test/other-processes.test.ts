@@ -27,18 +27,24 @@ async function end(child: Child): Promise<void> {
   child.kill(c.SIGKILL)
   await child.wait()
 }
-/** Where the environment of a process begins, from /proc/<pid>/stat (proc_pid_stat(5), env_start, field 50). */
-const environmentOf = (pid: number): bigint =>
-  BigInt(readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[47] ?? 0)
+/**
+ * Where the environment of a process begins, from /proc/<pid>/stat (proc_pid_stat(5), env_start, field 50). A process that
+ * has just executed its program has none yet.
+ */
+async function environmentOf(pid: number): Promise<bigint> {
+  const start = (): bigint =>
+    BigInt(readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[47] ?? 0)
+  await expect.poll(start).not.toBe(0n)
+  return start()
+}
 
 test('process_vm_readv() and process_vm_writev() reach the memory of another process', async () => {
   using child = start()
   const buffer = new Uint8Array(24)
-  expect(memory.process_vm_readv(child.pid, environmentOf(child.pid), buffer)).toBe(24)
+  const environment = await environmentOf(child.pid)
+  expect(memory.process_vm_readv(child.pid, environment, buffer)).toBe(24)
   expect(new TextDecoder().decode(buffer)).toBe('SOLO_MARK=solo-in-memory')
-  expect(
-    memory.process_vm_writev(child.pid, environmentOf(child.pid), new TextEncoder().encode('OTHER')),
-  ).toBe(5)
+  expect(memory.process_vm_writev(child.pid, environment, new TextEncoder().encode('OTHER'))).toBe(5)
   expect(readFileSync(`/proc/${child.pid}/environ`, 'utf8')).toBe('OTHERMARK=solo-in-memory\0')
   expect(codeOf(() => memory.process_vm_readv(child.pid, 0, buffer))).toBe('EFAULT')
   expect(codeOf(() => memory.process_vm_readv(0x7fff_fffe, 0, buffer))).toBe('ESRCH')
@@ -49,7 +55,7 @@ test('process_vm_readv() and process_vm_writev() reach the memory of another pro
 
 test('process_madvise() covers memory of another process, and process_mrelease() wants it killed', async () => {
   using child = start()
-  const page = environmentOf(child.pid) & ~4095n
+  const page = (await environmentOf(child.pid)) & ~4095n
   expect(memory.process_madvise(child.pidfd, page, 4096, c.MADV_COLD)).toBe(4096)
   expect(codeOf(() => memory.process_madvise(child.pidfd, page, 4096, c.MADV_DONTNEED))).toBe('EINVAL')
   expect(codeOf(() => memory.process_mrelease(child.pidfd))).toBe('EINVAL')

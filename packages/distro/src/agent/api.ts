@@ -9,7 +9,7 @@ import packageJson from '../../package.json' with { type: 'json' }
 import type { Failure } from './bodies.ts'
 import { ControlRefused, ControlUnreachable } from './control-client.ts'
 import type { Device } from './device.ts'
-import { isEnough, neededRole } from './roles.ts'
+import { isEnough, neededRole, type Role } from './roles.ts'
 import { loginRoutes } from './routes/login.ts'
 import { machineRoutes } from './routes/machine.ts'
 import { updateRoutes } from './routes/updates.ts'
@@ -22,6 +22,10 @@ export interface ApiTypes {
     readonly address: string
     /** The connection is that of somebody who is logged in. */
     readonly known: () => void
+  }
+  Variables: {
+    /** What the key may do that the session was begun with. */
+    role: Role
   }
 }
 
@@ -81,6 +85,7 @@ function loggedIn(device: Device): MiddlewareHandler<ApiTypes> {
       if (session === undefined)
         return failed(c, 401, 'unauthorized', 'expected a session: log in at /v1/session')
       c.env.known()
+      c.set('role', session.role)
       const needed = neededRole(c.req.method, c.req.path)
       if (!isEnough(session.role, needed))
         return failed(

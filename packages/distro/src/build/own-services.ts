@@ -72,6 +72,8 @@ function updaterService(): ServiceConfig {
     // Its socket is the group's, and who is not in a group needs a capability to give a file to it.
     groups: [agentGid],
     capabilities: ['CAP_SYS_ADMIN'],
+    // It holds some 45 MiB, and up to 32 more during an update; the rest is for pages on their way to the disk.
+    limits: { memoryMaxMiB: 160, tasksMax: 64 },
   }
 }
 

@@ -4,6 +4,8 @@
 //   bun run test:suites --project aarch64 [packages/sys/test/spawn.test.ts …]
 //
 // A file takes a guest of x86-64 about ten times, one of arm64 about thirty times as long as the host, without KVM.
+import { realpathSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { UserWorkspaceConfig, ViteUserConfig } from 'vitest/config'
 import type { Architecture } from '../../src/machine.ts'
@@ -15,9 +17,16 @@ const repository = fileURLToPath(new URL('../../../..', import.meta.url))
 
 /** What the suites call, for a guest that cannot run the host's programs. */
 const PACKAGES = [
-  ...['dash', 'coreutils', 'findutils', 'sed', 'util-linux', 'perl-base', 'strace'],
+  ...['dash', 'coreutils', 'findutils', 'grep', 'sed', 'perl-base', 'procps', 'strace'],
+  ...['util-linux', 'mount', 'e2fsprogs', 'iproute2'],
   ...['binutils-aarch64-linux-gnu', 'binutils-x86-64-linux-gnu'],
 ]
+
+/** Of the kernel's modules, those whose devices the suites open. */
+const MODULES = ['loop', 'tun', 'ext4']
+
+/** A library that a test's own child loads, beside those that it needs; what tests import the host brings them. */
+const library = `${repository}node_modules/fast-check`
 
 /** Emulated, 400 processes take a minute; and `scriptResult` of their tests blocks the process that waits for them. */
 const LIMIT_MS = 600_000
@@ -42,9 +51,16 @@ async function project(architecture: Architecture): Promise<UserWorkspaceConfig>
         backend: 'qemu',
         architecture,
         memoryMiB: 1024,
+        // Linux has memfd_secret(2) only when it is told so, before 6.5.
+        append: 'secretmem.enable=1',
+        modules: MODULES,
         snapshot: true,
         blockedTimeoutMs: LIMIT_MS,
-        shares: [{ host: usr, guest: '/usr' }, ...folders.map((folder) => ({ host: folder, guest: folder }))],
+        shares: [
+          { host: usr, guest: '/usr' },
+          { host: dirname(realpathSync(library)), guest: `${repository}node_modules` },
+          ...folders.map((folder) => ({ host: folder, guest: folder })),
+        ],
       }),
       include: ['packages/sys/test/**/*.test.ts'],
       exclude: [...EXCLUDED_FILES],

@@ -46,6 +46,9 @@ const commands: readonly { path: string; summary: string; request: ControlReques
 /** Streams at a time: each holds a connection to PID 1. */
 const STREAMS_MAX = 8
 
+/** So many of them are for those who may do more than look: an observer cannot keep the owner from watching an update. */
+const STREAMS_KEPT = 2
+
 /** A stream ends with the longest session, so that nobody listens for ever who was logged in once. */
 const STREAM_MS = 60 * 60_000
 
@@ -58,7 +61,8 @@ export function machineRoutes(device: Device): OpenAPIHono<ApiTypes> {
   routes.openapi(status, async (c) => c.json(await device.status(), 200))
   let streams = 0
   routes.openapi(events, (c) => {
-    if (streams >= STREAMS_MAX) throw new HTTPException(503, { message: `${STREAMS_MAX} others listen` })
+    const most = c.get('role') === 'observe' ? STREAMS_MAX - STREAMS_KEPT : STREAMS_MAX
+    if (streams >= most) throw new HTTPException(503, { message: `${streams} others listen` })
     streams += 1
     return streamSSE(c, async (stream) => {
       const stop = new AbortController()
