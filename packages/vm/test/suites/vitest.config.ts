@@ -58,7 +58,7 @@ async function project(architecture: Architecture): Promise<UserWorkspaceConfig>
         blockedTimeoutMs: LIMIT_MS,
         shares: [
           { host: usr, guest: '/usr' },
-          { host: dirname(realpathSync(library)), guest: `${repository}node_modules` },
+          { host: dirname(realpathSync(library)), guest: `${repository}packages/node_modules` },
           ...folders.map((folder) => ({ host: folder, guest: folder })),
         ],
       }),
