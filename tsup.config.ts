@@ -11,10 +11,10 @@ const entries = readdirSync('src', { withFileTypes: true })
   .map((file) => `src/${file.name}`)
 
 /**
- * Entries that are nothing but tables of numbers. They share no chunks with the others, which would have to load whole
- * tables then for the few values that they use: this halves what the import of an area of @pkg/sys costs.
+ * The entry that is nothing but numbers, thousands of them. It shares no chunks with the others, which would have to load
+ * whole tables then for the few values that they use. (Layouts of structs are objects, and known again by that.)
  */
-const tables = new Set(['src/constants.ts', 'src/structs.ts'])
+const numbers = 'src/constants.ts'
 
 const options: Options = {
   format: 'esm',
@@ -30,14 +30,13 @@ const options: Options = {
 // By tsup's own `clean` each of two builds would remove what the other has written.
 rmSync('dist', { recursive: true, force: true })
 
-export default defineConfig(() => {
-  const [alone, rest] = [
-    entries.filter((entry) => tables.has(entry)),
-    entries.filter((entry) => !tables.has(entry)),
-  ]
-  const builds: Options[] = [
-    { ...options, entry: rest, onSuccess: async () => writeDeclarations('src', 'dist') },
-  ]
-  if (alone.length > 0) builds.push({ ...options, entry: alone })
-  return builds
-})
+const builds: Options[] = [
+  {
+    ...options,
+    entry: entries.filter((entry) => entry !== numbers),
+    onSuccess: async () => writeDeclarations('src', 'dist'),
+  },
+]
+if (entries.includes(numbers)) builds.push({ ...options, entry: [numbers] })
+
+export default defineConfig(builds)

@@ -3,7 +3,7 @@
  * or build step, and imported under Bun.
  */
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -88,6 +88,18 @@ describe('the packed @pkg/sys', () => {
     expect(Object.values(evaluate(code) as object)).toEqual(
       expect.arrayContaining(['Linux', run('uname', ['-r'], work).trim()]),
     )
+  })
+
+  it('statx_into() takes a layout of the tables, which are modules of their own', () => {
+    const code = `
+      import { AT_FDCWD, STATX_SIZE } from '@pkg/sys/constants'
+      import { statx_into } from '@pkg/sys/fs'
+      import { alloc } from '@pkg/sys/struct'
+      import { statx } from '@pkg/sys/structs'
+      const buffer = alloc(statx)
+      statx_into(AT_FDCWD, 'package.json', 0, STATX_SIZE, buffer)
+      process.stdout.write(String(buffer.get('stx_size')))`
+    expect(evaluate(code)).toBe(statSync(join(work, 'user', 'package.json')).size)
   })
 
   it("openat() of a missing file throws an error with code 'ENOENT'", () => {
