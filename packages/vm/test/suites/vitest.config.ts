@@ -25,8 +25,8 @@ const PACKAGES = [
 /** Of the kernel's modules, those whose devices the suites open. */
 const MODULES = ['loop', 'tun', 'ext4']
 
-/** A library that a test's own child loads, beside those that it needs; what tests import the host brings them. */
-const library = `${repository}node_modules/fast-check`
+/** A library that a test's own child loads, and what it needs; what tests import the host brings them. */
+const LIBRARY = ['fast-check', 'pure-rand']
 
 /** Emulated, 400 processes take a minute; and `scriptResult` of their tests blocks the process that waits for them. */
 const LIMIT_MS = 600_000
@@ -39,6 +39,7 @@ export default config
 
 async function project(architecture: Architecture): Promise<UserWorkspaceConfig> {
   const usr = architecture === 'x86_64' ? '/usr' : await provideUsr(architecture, PACKAGES)
+  const library = dirname(realpathSync(`${repository}node_modules/${LIBRARY[0]}`))
   const folders = ['packages/sys', 'packages/image'].map((name) => `${repository}${name}`)
   return {
     root: repository,
@@ -58,7 +59,10 @@ async function project(architecture: Architecture): Promise<UserWorkspaceConfig>
         blockedTimeoutMs: LIMIT_MS,
         shares: [
           { host: usr, guest: '/usr' },
-          { host: dirname(realpathSync(library)), guest: `${repository}packages/node_modules` },
+          ...LIBRARY.map((name) => ({
+            host: realpathSync(`${library}/${name}`),
+            guest: `${repository}packages/node_modules/${name}`,
+          })),
           ...folders.map((folder) => ({ host: folder, guest: folder })),
         ],
       }),
