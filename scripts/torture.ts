@@ -5,9 +5,9 @@
  *
  * Flags: `--minutes N` for all of it (default 90), `--seed S` (default: by chance, printed), `--boots N` (default 60),
  * `--updates N` (default 2), `--only power-cuts` or `--only matrix` (default: both), `--cell TEXT` for the cells of the
- * matrix whose names contain it, `--cells` lists them all, and what is left out with the reason. `--keep DIR` leaves the
- * machine's life and the disks of broken states there, `--replay DIR` judges and boots such a life again. `--json`
- * prints one JSON object and nothing else on standard output. Ctrl-C ends it, with what is known by then.
+ * matrix whose names contain it, or one of several, `--cells` lists them all, and what is left out with the reason.
+ * `--keep DIR` leaves the machine's life and the disks of broken states there, `--replay DIR` judges and boots such a life
+ * again. `--json` prints one JSON object and nothing else on standard output. Ctrl-C ends it, with what is known by then.
  */
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -20,7 +20,7 @@ import { runTorture, type TortureReport } from '../packages/distro/test/torture/
 
 const USAGE =
   'usage: npm run test:torture -- [--json] [--minutes N] [--seed S] [--boots N] [--updates N] [--keep DIR] ' +
-  '[--replay DIR] [--only power-cuts | --only matrix] [--cell TEXT] [--cells]'
+  '[--replay DIR] [--only power-cuts | --only matrix] [--cell TEXT]... [--cells] [--help]'
 
 const PARTS = ['power-cuts', 'matrix'] as const
 type Part = (typeof PARTS)[number]
@@ -31,12 +31,14 @@ const POWER_CUTS_SHARE = 0.7
 interface Options {
   json: boolean
   isList: boolean
+  isHelp: boolean
   minutes: number
   seed: string
   boots: number
   updates: number
   parts: readonly Part[]
-  cell: string
+  /** Texts, of which a cell's name contains one. */
+  wanted: readonly string[]
   keep?: string
   replay?: string
 }
@@ -54,24 +56,27 @@ function readOptions(words: string[]): Options {
       keep: { type: 'string' },
       replay: { type: 'string' },
       only: { type: 'string' },
-      cell: { type: 'string' },
+      cell: { type: 'string', multiple: true },
+      help: { type: 'boolean', short: 'h' },
     },
   })
   const only = PARTS.find((part) => part === (values.only ?? (values.cell === undefined ? '' : 'matrix')))
   if (values.only !== undefined && only === undefined)
     throw new UsageError(`--only: expected ${PARTS.join(' or ')}, got ${JSON.stringify(values.only)}`)
-  const { cell = '', keep, replay } = values
-  if (!cells.some((each) => cellName(each).includes(cell)))
-    throw new UsageError(`--cell: no cell's name contains ${JSON.stringify(cell)}; see --cells`)
+  const { cell: wanted = [''], keep, replay } = values
+  const unknown = wanted.find((text) => !cells.some((each) => cellName(each).includes(text)))
+  if (unknown !== undefined)
+    throw new UsageError(`--cell: no cell's name contains ${JSON.stringify(unknown)}; see --cells`)
   return {
     json: values.json ?? false,
     isList: values.cells ?? false,
+    isHelp: values.help ?? false,
     minutes: readNumber('minutes', values.minutes, 90),
     seed: values.seed ?? randomBytes(4).toString('hex'),
     boots: readNumber('boots', values.boots, 60),
     updates: readNumber('updates', values.updates, 2),
     parts: only === undefined ? PARTS : [only],
-    cell,
+    wanted,
     ...(keep === undefined ? {} : { keep }),
     ...(replay === undefined ? {} : { replay }),
   }
@@ -115,7 +120,7 @@ interface MatrixReport {
 }
 
 async function matrix(options: Options, work: MatrixWork): Promise<MatrixReport> {
-  const chosen = cells.filter((cell) => cellName(cell).includes(options.cell))
+  const chosen = cells.filter((cell) => options.wanted.some((text) => cellName(cell).includes(text)))
   const reports = await runMatrix({ ...work, cells: chosen, seed: options.seed })
   const names = new Set(reports.map(({ name }) => name))
   const failed = reports.filter(({ problem }) => problem !== undefined).length
@@ -170,7 +175,8 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const)
   })
 try {
   const options = readOptions(process.argv.slice(2))
-  if (options.isList) process.stdout.write(`${list()}\n`)
+  if (options.isHelp) process.stdout.write(`${USAGE}\n`)
+  else if (options.isList) process.stdout.write(`${list()}\n`)
   else await run(options, folder, interruption.signal)
 } catch (error) {
   const isUsage =
