@@ -146,12 +146,13 @@ describe('Reactor without a choice', () => {
 
 test('Reactor works in a compiled program, by each of its wakers', () => {
   const folder = mkdtempSync(join(tmpdir(), 'sys-compiled-'))
-  const source = join(import.meta.dirname, `.compiled-${process.pid}.ts`)
+  const source = join(folder, 'main.ts')
+  const area = (name: string): string => join(import.meta.dirname, `../src/${name}.ts`)
   writeFileSync(
     source,
     `
-    import { pipe2, write } from '@pkg/sys/io'
-    import { Reactor } from '@pkg/sys/reactor'
+    import { pipe2, write } from '${area('io')}'
+    import { Reactor } from '${area('reactor')}'
     const kinds = []
     for (const kind of [undefined, 'loop', 'io_uring', 'worker']) {
       using reactor = new Reactor(kind)
@@ -173,7 +174,6 @@ test('Reactor works in a compiled program, by each of its wakers', () => {
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
     expect(JSON.parse(stdout)).toEqual(['loop', 'loop', 'io_uring', 'worker'])
   } finally {
-    rmSync(source)
     rmSync(folder, { recursive: true })
   }
 })

@@ -20,6 +20,9 @@ const SABOTEUR_PORT = 9999
 /** Three tries, each with its time-out, on a busy machine. */
 export const BACK_MS = 900_000
 
+/** So much of the console is told of a machine that did not do what it should. */
+const LINES_TOLD = 25
+
 /** Between two looks at something that has no event. */
 const LOOK_MS = 100
 
@@ -85,6 +88,11 @@ export class MatrixMachine implements AsyncDisposable {
   get #running(): QemuMachine {
     if (this.#vm === undefined) throw new Error('the machine is off')
     return this.#vm
+  }
+
+  /** The console's last lines, since it was switched on. */
+  get lastLines(): string {
+    return this.#vm?.console.text.trimEnd().split('\n').slice(-LINES_TOLD).join('\n') ?? 'it is off'
   }
 
   /** Switches it on. */

@@ -9,7 +9,7 @@ import { openPlace } from '../../src/release/place.ts'
 import { isGood, Judge, verdictText } from './judge.ts'
 import { inLanes } from './lanes.ts'
 import { BACK_MS, MatrixMachine } from './matrix-machine.ts'
-import { type MatrixReleases, makeReleases } from './matrix-releases.ts'
+import { type MatrixReleases, makeReleases, type Scene } from './matrix-releases.ts'
 import { type Cell, cellName } from './matrix.ts'
 import { FIRMWARE } from './recording.ts'
 
@@ -86,6 +86,9 @@ function shuffled(cells: readonly Cell[], seed: string): Cell[] {
   return cells.toSorted((a, b) => (rank(a) < rank(b) ? -1 : 1))
 }
 
+/** What of a report is known as it goes. */
+type Seen = { -readonly [K in 'backMs' | 'version' | 'resets']: CellReport[K] }
+
 /** A disk and its firmware's variables. */
 interface Base {
   readonly image: string
@@ -121,7 +124,7 @@ export class MatrixBench {
     const startMs = performance.now()
     const name = cellName(cell)
     const folder = mkdtempSync(join(this.#options.folder, 'cell-'))
-    const seen = { backMs: 0, version: '', resets: 0 }
+    const seen: Seen = { backMs: 0, version: '', resets: 0 }
     try {
       const reason = await this.#carryOut(cell, folder, seen)
       const totalMs = performance.now() - startMs
@@ -136,11 +139,7 @@ export class MatrixBench {
   }
 
   /** @returns why a release was given up */
-  async #carryOut(
-    cell: Cell,
-    folder: string,
-    seen: { backMs: number; version: string; resets: number },
-  ): Promise<string | undefined> {
+  async #carryOut(cell: Cell, folder: string, seen: Seen): Promise<string | undefined> {
     const scene = this.#releases.scene(cell)
     const base = await this.#base(scene.base)
     let { image } = base
@@ -150,6 +149,16 @@ export class MatrixBench {
       await scene.prepare(image, folder)
     }
     await using machine = await this.#machine({ ...base, image }, folder, cell)
+    try {
+      return await this.#meet(cell, scene, machine, seen)
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error)
+      throw new Error(`${message}\n${machine.lastLines}`, { cause: error })
+    }
+  }
+
+  /** @returns why a release was given up */
+  async #meet(cell: Cell, scene: Scene, machine: MatrixMachine, seen: Seen): Promise<string | undefined> {
     let startMs = performance.now()
     await machine.start()
     if (scene.givenUp === undefined) {
