@@ -27,7 +27,7 @@ const device = openDevice(settings, identity, log)
 const api = makeApi(device)
 const front = await openFront({
   port: settings.port,
-  folder: settings.folder,
+  folder: settings.runFolder,
   log,
   serve: (unix, peer) =>
     Bun.serve({

@@ -1,6 +1,7 @@
 // The agent's door: takes connections within bounds, and hands each to a lane, a server of its own behind a socket in
-// the agent's folder. Bun's server accepts without a bound, and lets a client take as long as it likes for its headers.
-// By its lane a request is known to be of its connection, whose bytes are encrypted here; nobody else can get to a lane.
+// the agent's folder of /run. Bun's server accepts without a bound, and lets a client take as long as it likes for its
+// headers. By its lane a request is known to be of its connection, whose bytes are encrypted here; nobody else can get to
+// a lane.
 import { mkdir, rm } from 'node:fs/promises'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
@@ -42,7 +43,7 @@ export interface Lane {
 export interface FrontOptions {
   /** TCP port; 0 takes any that is free. */
   readonly port: number
-  /** The agent's own folder. */
+  /** The agent's own folder in memory. */
   readonly folder: string
   /** Starts a server on a Unix socket; `peer` tells whose connection it has now. */
   readonly serve: (path: string, peer: () => Peer) => Lane

@@ -14,6 +14,8 @@ export interface AgentSettings {
   readonly keys: readonly AgentKey[]
   /** Folder of the agent's own, where its key and certificate are kept. */
   readonly folder: string
+  /** Folder of the agent's own in memory: it is there, and has room, when the data partition has none. */
+  readonly runFolder: string
   /** PID 1's control socket. */
   readonly controlSocket: string
   /** The updater's socket; null in an image that takes no updates. */
@@ -64,6 +66,7 @@ const schema = z.strictObject({
   port: z.int().min(0).max(65_535),
   keys: z.array(z.strictObject({ key: z.string(), role: z.enum(roles) })).min(1),
   folder: z.string(),
+  runFolder: z.string(),
   controlSocket: z.string(),
   updaterSocket: z.string().nullable(),
   channel: channel.nullable(),

@@ -13,6 +13,9 @@ import type { BuildFormat } from './format.ts'
 /** The agent's folder. */
 const AGENT_FOLDER = '/var/lib/solo/agent'
 
+/** Its folder in memory. */
+const AGENT_RUN_FOLDER = '/run/agent'
+
 /** The port of the agent, unless the configuration has another. */
 const AGENT_PORT = 8443
 
@@ -44,7 +47,8 @@ export function withOwnServices(loaded: LoadedAppliance, format: BuildFormat): L
     ...(takesUpdates(config, format) ? [updaterService()] : []),
     agentService(port),
   ]
-  const folders = [...(config.folders ?? []), { path: AGENT_FOLDER, mode: 0o700, user: AGENT_USER }]
+  const own = [AGENT_FOLDER, AGENT_RUN_FOLDER].map((path) => ({ path, mode: 0o700, user: AGENT_USER }))
+  const folders = [...(config.folders ?? []), ...own]
   return { ...loaded, config: { ...config, services, folders } }
 }
 
@@ -88,6 +92,7 @@ export function agentSettings({ config, folder }: LoadedAppliance, format: Build
       return { key: publicKeyLine(key, folder), role }
     }),
     folder: AGENT_FOLDER,
+    runFolder: AGENT_RUN_FOLDER,
     controlSocket: CONTROL_SOCKET,
     updaterSocket: takesUpdates(config, format) ? UPDATER_SOCKET : null,
     channel: takesUpdates(config, format) ? channelSettings(config.updates?.channel) : null,

@@ -56,7 +56,8 @@ export async function startAgent(changes: Partial<AgentSettings> = {}): Promise<
   const [chown, ...owner] = [...asRoot, 'chown', `${agentUser}:${agentUser}`, own]
   execFileSync(chown, owner)
   const settings: AgentSettings = {
-    ...{ appliance: 'kiosk', hostname: 'kiosk-1', port: 0, folder: own, updaterSocket: null, channel: null },
+    ...{ appliance: 'kiosk', hostname: 'kiosk-1', port: 0, folder: own, runFolder: own },
+    ...{ updaterSocket: null, channel: null },
     keys: [
       { key: publicLine(makeKey(folder, 'owner')), role: 'admin' },
       ...(['observe', 'update'] as const).map((role) => ({ key: publicLine(makeKey(folder, role)), role })),
