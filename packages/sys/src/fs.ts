@@ -46,7 +46,7 @@ const raw = {
   fchmodat: bind('fchmodat', 'int', 'ptr', 'int'),
   fchownat: bind('fchownat', 'int', 'ptr', 'int', 'int', 'int'),
   faccessat: bind('faccessat', 'int', 'ptr', 'int'),
-  statx: bind('statx', 'i32', 'ptr', 'i32', 'i32', 'ptr'),
+  statx: bind('statx', 'checked_i32', 'ptr', 'checked_i32', 'checked_i32', 'ptr'),
   statfs: bind('statfs', 'ptr', 'ptr'),
   getdents64: bind('getdents64', 'int', 'ptr', 'int'),
   fchdir: bind('fchdir', 'int'),

@@ -19,10 +19,10 @@ export { copy_file_range, sendfile, splice, tee, type TransferEnd, vmsplice } fr
 export { preadv, preadv2, pwritev, pwritev2, readv, writev } from './io/vectors.ts'
 
 const raw = {
-  read: bind('read', 'i32', 'ptr', 'i32'),
-  write: bind('write', 'i32', 'ptr', 'i32'),
-  pread64: bind('pread64', 'i32', 'ptr', 'i32', 'int'),
-  pwrite64: bind('pwrite64', 'i32', 'ptr', 'i32', 'int'),
+  read: bind('read', 'checked_i32', 'ptr', 'checked_i32'),
+  write: bind('write', 'checked_i32', 'ptr', 'checked_i32'),
+  pread64: bind('pread64', 'checked_i32', 'ptr', 'checked_i32', 'int'),
+  pwrite64: bind('pwrite64', 'checked_i32', 'ptr', 'checked_i32', 'int'),
   lseek: bind('lseek', 'int', 'int', 'int'),
   pipe2: bind('pipe2', 'ptr', 'int'),
   close: bind('close', 'int'),

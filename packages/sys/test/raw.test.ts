@@ -55,6 +55,13 @@ describe('bind()', () => {
     }
   })
 
+  test('passes what was checked as 32 bits, however the engine holds it', () => {
+    const getpgid = bind('getpgid', 'checked_i32')
+    const [half = 0, negative = 0] = new Float64Array([1.5, -1])
+    for (const itself of [0, half - 1.5, 0n, 2 ** 32]) expect(getpgid(itself)).toBe(bind('getpgid', 'int')(0))
+    for (const nobody of [-1, negative, 0xffff_ffff]) expect(getpgid(nobody)).toBe(-3)
+  })
+
   test('refuses a string, an object and a boolean as memory', () => {
     const read = bind('read', 'int', 'ptr', 'int') as (...values: unknown[]) => number
     for (const value of ['text', {}, true, [1]]) {

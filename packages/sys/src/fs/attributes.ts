@@ -7,7 +7,7 @@ import { alloc, type StructView } from '../struct.ts'
 import * as structs from '../generated/structs/file.ts'
 
 const raw = {
-  statx: bind('statx', 'i32', 'ptr', 'i32', 'i32', 'ptr'),
+  statx: bind('statx', 'checked_i32', 'ptr', 'checked_i32', 'checked_i32', 'ptr'),
   fstat: bind('fstat', 'int', 'ptr'),
   newfstatat: bind('newfstatat', 'int', 'ptr', 'ptr', 'int'),
   fstatfs: bind('fstatfs', 'int', 'ptr'),

@@ -3,10 +3,11 @@
 import { CFunction, dlopen, FFIType, type Pointer, ptr, toArrayBuffer } from 'bun:ffi'
 
 /**
- * How an argument travels: `int` is a 64-bit integer, `i32` one of 32 bits, `ptr` the address of a buffer, a raw address
- * or null. `i32` is faster by some nanoseconds, and drops what is beyond 32 bits: for descriptors, flags and ids.
+ * How an argument travels: `int` is a 64-bit integer, `ptr` the address of a buffer, a raw address or null. `checked_i32` is
+ * an integer of 32 bits that the caller has looked at: it is faster by some nanoseconds, and takes whatever it is given
+ * for a number, undefined for 0, a descriptor.
  */
-export type ArgumentType = 'int' | 'i32' | 'ptr'
+export type ArgumentType = 'int' | 'checked_i32' | 'ptr'
 
 /** Memory that a call may be handed: a view (the call sees its current address), a raw address, or null. */
 export type Memory = ArrayBufferView | number | null
@@ -20,7 +21,7 @@ export type NativeFunction<T extends readonly ArgumentType[]> = (
 ) => number
 
 // `i64_fast` keeps −14 as −14; as `ptr` or `u64` a negative result would become a huge bigint.
-const ffiTypes = { int: FFIType.i64_fast, i32: FFIType.i32, ptr: FFIType.ptr } as const
+const ffiTypes = { int: FFIType.i64_fast, checked_i32: FFIType.i32, ptr: FFIType.ptr } as const
 
 /**
  * Makes machine code at `address` callable with up to six arguments in the C calling convention.
