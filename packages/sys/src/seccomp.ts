@@ -1,10 +1,12 @@
 // seccomp: filters that decide about each system call of a thread.
 import {
   SECCOMP_FILTER_FLAG_NEW_LISTENER,
+  SECCOMP_FILTER_FLAG_TSYNC,
+  SECCOMP_FILTER_FLAG_TSYNC_ESRCH,
   SECCOMP_GET_ACTION_AVAIL,
   SECCOMP_SET_MODE_FILTER,
 } from './generated/constants/security.ts'
-import { check, isSysError } from './errno.ts'
+import { check, errnoNumber, isSysError, SysError } from './errno.ts'
 import { OwnedFd } from './fd.ts'
 import { addressOf, bind } from './raw.ts'
 import { bytes, u32 } from './raw/arguments.ts'
@@ -40,9 +42,10 @@ const instructionSize = 8
  * no_new_privs (`prctl_set_no_new_privs`) or CAP_SYS_ADMIN. The engine dies of filters that kill at calls which it makes.
  *
  * @param filter - from {@link seccompFilter}, or any array of `struct sock_filter`
- * @param flags - SECCOMP_FILTER_FLAG_TSYNC, _LOG, _NEW_LISTENER …
+ * @param flags - SECCOMP_FILTER_FLAG_TSYNC (with _TSYNC_ESRCH, which is added), _LOG, _NEW_LISTENER …
  * @returns with SECCOMP_FILTER_FLAG_NEW_LISTENER the descriptor that is told of SECCOMP_RET_USER_NOTIF
- * @throws {@link SysError} `EACCES` without either; `EINVAL` no filter; `ESRCH` a thread cannot be synchronised
+ * @throws {@link SysError} `EACCES` without either; `EINVAL` no filter; `ESRCH` a thread cannot be synchronised, for
+ * it has a filter that this one lacks: nothing is installed then
  * @see https://man7.org/linux/man-pages/man2/seccomp.2.html
  *
  * @example
@@ -73,9 +76,28 @@ export function seccomp_set_mode_filter(filter: Uint8Array, flags = 0): OwnedFd 
   const program = alloc(structs.sock_fprog)
   program.set('len', size / instructionSize)
   program.set('filter', addressOf(memory))
-  const result = check(raw(SECCOMP_SET_MODE_FILTER, u32(flags, 'flags'), program.bytes), 'seccomp')
-  const hasListener = (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) !== 0 && memory.length > 0
-  return hasListener ? new OwnedFd(result) : undefined
+  const result = install(u32(flags, 'flags'), program.bytes)
+  // The kernel keeps the instructions; up to here the memory that they are in must live.
+  const hasListener = memory.length > 0 && (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) !== 0
+  if (hasListener) return new OwnedFd(result)
+  if (result === 0) return undefined
+  const attempt = `thread ${result} has another filter`
+  throw new SysError({ errno: errnoNumber('ESRCH'), syscall: 'seccomp', attempt })
+}
+
+/**
+ * Without TSYNC_ESRCH (Linux 5.7) the kernel tells of a thread that it cannot synchronise by its positive id, which with
+ * NEW_LISTENER would be a descriptor's number: a kernel that does not know the one refuses both others together.
+ */
+function install(flags: number, program: Uint8Array): number {
+  const isSynchronised = (flags & SECCOMP_FILTER_FLAG_TSYNC) !== 0
+  const all = isSynchronised ? flags | SECCOMP_FILTER_FLAG_TSYNC_ESRCH : flags
+  try {
+    return check(raw(SECCOMP_SET_MODE_FILTER, all, program), 'seccomp')
+  } catch (error) {
+    if (all === flags || !isSysError(error, 'EINVAL')) throw error
+    return check(raw(SECCOMP_SET_MODE_FILTER, flags, program), 'seccomp')
+  }
 }
 
 /**

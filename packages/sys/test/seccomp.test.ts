@@ -1,7 +1,9 @@
 // seccomp filters: the assembled program run by a model of the machine, and the kernel's own judgement.
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { SECCOMP_RET_ALLOW, SECCOMP_RET_KILL_PROCESS, SECCOMP_RET_USER_NOTIF } from '../src/constants.ts'
+import { errnoNumber } from '../src/errno.ts'
 import { syscallNumber } from '../src/raw.ts'
 import * as sys from '../src/seccomp.ts'
 import { scriptResult } from './child-script.ts'
@@ -52,7 +54,8 @@ const denied = sys.seccompErrno('EPERM')
 
 describe('seccompFilter()', () => {
   const holds = (condition: sys.SeccompCondition, argument: bigint): boolean => {
-    const [left, right] = [BigInt.asUintN(64, argument), BigInt.asUintN(64, BigInt(condition.value))]
+    const { bits = 64 } = condition
+    const [left, right] = [BigInt.asUintN(bits, argument), BigInt.asUintN(bits, BigInt(condition.value))]
     switch (condition.operator) {
       case '==':
         return left === right
@@ -67,7 +70,7 @@ describe('seccompFilter()', () => {
       case '>=':
         return left >= right
       case '&':
-        return (left & BigInt.asUintN(64, BigInt(condition.mask ?? condition.value))) === right
+        return (left & BigInt.asUintN(bits, BigInt(condition.mask ?? condition.value))) === right
     }
   }
   // Numbers near each other and near the border of the words, where a wrong comparison shows.
@@ -75,12 +78,16 @@ describe('seccompFilter()', () => {
     fc.bigInt(-(2n ** 63n), 2n ** 64n - 1n),
     fc.constantFrom(0n, 1n, -1n, 2n ** 32n - 1n, 2n ** 32n, 2n ** 32n + 1n, 5n << 32n, (5n << 32n) + 7n),
   )
-  const condition = fc.record({
+  const half = fc.oneof(fc.bigInt(-(2n ** 31n), 2n ** 32n - 1n), fc.constantFrom(0n, 1n, -1n, 2n ** 32n - 1n))
+  const comparison = {
     argument: fc.nat(5),
     operator: fc.constantFrom(...(['==', '!=', '<', '<=', '>', '>=', '&'] as const)),
-    value: word,
-    mask: word,
-  })
+  }
+  const condition = fc.oneof(
+    fc.record({ ...comparison, value: word, mask: word }),
+    fc.record({ ...comparison, bits: fc.constant(64 as const), value: word, mask: word }),
+    fc.record({ ...comparison, bits: fc.constant(32 as const), value: half, mask: half }),
+  )
 
   test('decides as the rules say, for any arguments', () => {
     const rule = fc.record({
@@ -133,6 +140,9 @@ describe('seccompFilter()', () => {
     expect(rule([{ argument: 6, operator: '==', value: 1 }])).toThrow(RangeError)
     expect(rule([{ argument: 0, operator: '=', value: 1 }])).toThrow(TypeError)
     expect(rule([{ argument: 0, operator: '==', value: 2n ** 64n }])).toThrow(RangeError)
+    expect(rule([{ argument: 0, bits: 32, operator: '==', value: 2n ** 32n }])).toThrow(RangeError)
+    expect(rule([{ argument: 0, bits: 32, operator: '&', value: 0, mask: 2 ** 32 }])).toThrow(RangeError)
+    expect(rule([{ argument: 0, bits: 16, operator: '==', value: 1 }])).toThrow(RangeError)
     const one = { argument: 0, operator: '==', value: 1 }
     expect(rule(Array.from({ length: 43 }, () => one))).toThrow(RangeError)
     const long = { calls: Array.from({ length: 1400 }, () => 'read' as const), action: denied }
@@ -146,16 +156,19 @@ test('seccomp_set_mode_filter() denies calls by their arguments, in this thread 
     import * as c from '@pkg/sys/constants'
     import { prctl_get_seccomp, prctl_set_no_new_privs } from '@pkg/sys/prctl'
     import { seccomp_set_mode_filter, seccompErrno, seccompFilter } from '@pkg/sys/seccomp'
+    import { syscall } from '@pkg/sys/raw'
     import { socket } from '@pkg/sys/socket'
     import { spawn } from '@pkg/sys/spawn'
     const code = (action) => { try { action()?.close?.(); return 'none' } catch (error) { return error.code ?? error.name } }
-    const isInet = { argument: 0, operator: '==', value: c.AF_INET }
+    const isInet = { argument: 0, bits: 32, operator: '==', value: c.AF_INET }
     const filter = seccompFilter({ rules: [
       { calls: ['socket'], action: seccompErrno('ENOANO'), when: [isInet] },
       { calls: ['mkdir', 'mkdirat'], action: seccompErrno('EBADE') } ] })
     prctl_set_no_new_privs()
     const found = [code(() => seccomp_set_mode_filter(filter, c.SECCOMP_FILTER_FLAG_TSYNC))]
     found.push(code(() => socket(c.AF_INET, c.SOCK_DGRAM, 0)), code(() => socket(c.AF_UNIX, c.SOCK_DGRAM, 0)))
+    // Of a register the kernel takes an int, and so the condition must.
+    found.push(syscall('socket', 0x1_0000_0000 + c.AF_INET, c.SOCK_DGRAM, 0))
     found.push(prctl_get_seccomp(), (await Bun.file('/proc/self/status').text()).match(/^Seccomp_filters:\\t(.*)$/m)[1])
     using child = spawn({ file: '/bin/mkdir', args: ['/tmp/solo-none/x'], env: { LC_ALL: 'C' }, stdio: ['null', 'null', 'pipe'] })
     const { code: status } = await child.wait()
@@ -166,6 +179,7 @@ test('seccomp_set_mode_filter() denies calls by their arguments, in this thread 
     'none',
     'ENOANO',
     'none',
+    -errnoNumber('ENOANO'),
     2,
     '1',
     1,
@@ -173,6 +187,31 @@ test('seccomp_set_mode_filter() denies calls by their arguments, in this thread 
     'RangeError',
     'EINVAL',
   ])
+})
+
+test('seccomp_set_mode_filter() with TSYNC fails where a thread cannot be synchronised, and installs nothing', () => {
+  const result = scriptResult(`
+    import * as c from '@pkg/sys/constants'
+    import { prctl_get_seccomp, prctl_set_no_new_privs } from '@pkg/sys/prctl'
+    import { seccomp_set_mode_filter, seccompErrno, seccompFilter } from '@pkg/sys/seccomp'
+    const worker = new Worker(URL.createObjectURL(new Blob([\`
+      import { prctl_set_no_new_privs } from '${join(import.meta.dirname, '../src/prctl.ts')}'
+      import { seccomp_set_mode_filter, seccompFilter } from '${join(import.meta.dirname, '../src/seccomp.ts')}'
+      prctl_set_no_new_privs()
+      seccomp_set_mode_filter(seccompFilter({ rules: [] }))
+      postMessage('has a filter of its own')
+      setInterval(() => {}, 1000)
+    \`])))
+    await new Promise((resolve) => (worker.onmessage = resolve))
+    prctl_set_no_new_privs()
+    const filter = seccompFilter({ rules: [{ calls: ['getcwd'], action: seccompErrno('EPERM') }] })
+    const found = []
+    for (const flags of [c.SECCOMP_FILTER_FLAG_TSYNC, c.SECCOMP_FILTER_FLAG_TSYNC | c.SECCOMP_FILTER_FLAG_NEW_LISTENER]) {
+      try { found.push(seccomp_set_mode_filter(filter, flags)) } catch (error) { found.push(error.code) }
+    }
+    process.stdout.write(JSON.stringify([...found, prctl_get_seccomp()]))
+    process.exit(0)`)
+  expect(result).toEqual(['ESRCH', 'ESRCH', 0])
 })
 
 test('seccomp_set_mode_filter() gives a listener where one is asked for', () => {

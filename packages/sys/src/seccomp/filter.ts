@@ -9,13 +9,25 @@ import { errnoNumber } from '../errno.ts'
 import { type Architecture, currentArchitecture, syscallNumber, type SyscallName } from '../raw.ts'
 import { u32, u64 } from '../raw/arguments.ts'
 
-/** A condition on one of a call's six arguments, as an unsigned number of 64 bits. */
+/**
+ * A condition on one of a call's six arguments, as an unsigned number.
+ *
+ * The filter sees registers of 64 bits, and the kernel takes of them what the call declares: of an `int`, an `unsigned int`,
+ * an id or a descriptor the low 32. A condition on those needs `bits: 32`: without it a caller gets past it with anything in
+ * the high half of the register.
+ */
 export interface SeccompCondition {
   /** 0 to 5. */
   argument: number
+  /**
+   * How much of the argument is compared: 32 for what the call declares as an `int` or `unsigned int` (domains, types,
+   * flags of `openat`, commands of `ioctl`), 64 (default) for a `long`, a size, an offset or an address (flags of `clone`,
+   * `mmap` and `unshare`). Above 32 bits `value` and `mask` are refused with 32.
+   */
+  bits?: 32 | 64
   /** How it is compared. Numbers compare unsigned; `&` is true when (argument & mask) equals the value. */
   operator: '==' | '!=' | '<' | '<=' | '>' | '>=' | '&'
-  /** A negative one stands for its 64 bits: an `int` argument of −1 is 0xffffffff or 0xffffffffffffffff. */
+  /** A negative one stands for its two's complement: 0xffffffff or 0xffffffffffffffff, as `bits` says. */
   value: number | bigint
   /** For `&`: the bits that are compared. */
   mask?: number | bigint
@@ -95,7 +107,8 @@ const instructionsMax = 4096
  *   rules: [
  *     {
  *       calls: ['socket'],
- *       when: [{ argument: 0, operator: '==', value: AF_INET }],
+ *       // The kernel takes an int: only the low 32 bits of the register count.
+ *       when: [{ argument: 0, bits: 32, operator: '==', value: AF_INET }],
  *       action: seccompErrno('EACCES'),
  *     },
  *   ],
@@ -152,38 +165,50 @@ function compare(code: number, value: number, yes: Target, no: Target): Instruct
   return { code, value, yes, no }
 }
 
+/** `value` as the unsigned number of `bits` that it stands for. */
+function unsigned(value: number | bigint, name: string, bits: 32 | 64): bigint {
+  if (bits === 64) return u64(value, name)
+  // Checked with its sign, which 64 bits of two's complement would lose.
+  u64(value, name)
+  return BigInt(u32(Number(value), name) >>> 0)
+}
+
 /** The machine compares 32 bits: the high word decides, and where it is equal the low one. */
 function conditionCode(condition: SeccompCondition): Instruction[] {
-  const { argument, operator } = condition
+  const { argument, operator, bits = 64 } = condition
   if (!Number.isInteger(argument) || argument < 0 || argument > 5)
     throw new RangeError(`argument: ${argument}`)
-  const value = u64(condition.value, 'value')
-  const high = Number(value >> 32n)
+  if (bits !== 32 && bits !== 64) throw new RangeError(`bits must be 32 or 64: ${String(bits)}`)
+  const value = unsigned(condition.value, 'value', bits)
+  const mask = operator === '&' ? unsigned(condition.mask ?? value, 'mask', bits) : 2n ** 64n - 1n
   const low = Number(value & 0xffff_ffffn)
   const loadLow = load(offsets.args + 8 * argument)
+  // Of 32 bits the high word is not looked at: the kernel does not either.
+  const high = bits === 64 ? Number(value >> 32n) : undefined
   const loadHigh = load(offsets.args + 8 * argument + 4)
-  const equals = (mask = 2n ** 64n - 1n): Instruction[] => [
-    loadHigh,
-    { code: AND, value: Number(mask >> 32n) },
-    compare(JUMP_EQUAL, high, 'next', 'fails'),
+  const highEquals =
+    high === undefined
+      ? []
+      : [loadHigh, { code: AND, value: Number(mask >> 32n) }, compare(JUMP_EQUAL, high, 'next', 'fails')]
+  const equals = [
+    ...highEquals,
     loadLow,
     { code: AND, value: Number(mask & 0xffff_ffffn) },
     compare(JUMP_EQUAL, low, 'holds', 'fails'),
   ]
   const exceeds = (lowComparison: number): Instruction[] => [
-    loadHigh,
-    compare(JUMP_GREATER, high, 'holds', 'next'),
-    compare(JUMP_EQUAL, high, 'next', 'fails'),
+    ...(high === undefined
+      ? []
+      : [loadHigh, compare(JUMP_GREATER, high, 'holds', 'next'), compare(JUMP_EQUAL, high, 'next', 'fails')]),
     loadLow,
     compare(lowComparison, low, 'holds', 'fails'),
   ]
   switch (operator) {
     case '==':
-      return equals()
-    case '!=':
-      return negate(equals())
     case '&':
-      return equals(u64(condition.mask ?? value, 'mask'))
+      return equals
+    case '!=':
+      return negate(equals)
     case '>':
       return exceeds(JUMP_GREATER)
     case '<=':
