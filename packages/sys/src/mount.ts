@@ -1,42 +1,43 @@
 // Calls that change the mount tree: mount(2) split by meaning, and the newer calls that work on descriptors.
 import {
-  FSCONFIG_CMD_CREATE,
-  FSCONFIG_CMD_RECONFIGURE,
-  FSCONFIG_SET_FLAG,
-  FSCONFIG_SET_STRING,
   FSMOUNT_CLOEXEC,
-  FSOPEN_CLOEXEC,
   MS_BIND,
   MS_MOVE,
   MS_REC,
   MS_REMOUNT,
   OPEN_TREE_CLOEXEC,
 } from './generated/constants/mount.ts'
-import { check, isError, SysError } from './errno.ts'
+import { check } from './errno.ts'
 import { type AsFd, dirfdNumber, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'
 import { cString, s64, u32 } from './raw/arguments.ts'
 import { alloc } from './struct.ts'
-import { statfs } from './generated/structs/file.ts'
 import { mount_attr } from './generated/structs/mount.ts'
 
+export {
+  fsconfig_create,
+  fsconfig_create_excl,
+  fsconfig_reconfigure,
+  fsconfig_set_binary,
+  fsconfig_set_fd,
+  fsconfig_set_flag,
+  fsconfig_set_path,
+  fsconfig_set_path_empty,
+  fsconfig_set_string,
+  fsopen,
+  fspick,
+} from './mount/config.ts'
 export { listmount, type MountInfo, statmount } from './mount/info.ts'
 
 const raw = {
   mount: bind('mount', 'ptr', 'ptr', 'ptr', 'int', 'ptr'),
   umount2: bind('umount2', 'ptr', 'int'),
   pivotRoot: bind('pivot_root', 'ptr', 'ptr'),
-  fsopen: bind('fsopen', 'ptr', 'int'),
-  fspick: bind('fspick', 'int', 'ptr', 'int'),
-  fsconfig: bind('fsconfig', 'int', 'int', 'ptr', 'ptr', 'int'),
   fsmount: bind('fsmount', 'int', 'int', 'int'),
   moveMount: bind('move_mount', 'int', 'ptr', 'int', 'ptr', 'int'),
   openTree: bind('open_tree', 'int', 'ptr', 'int'),
   openTreeAttr: bind('open_tree_attr', 'int', 'ptr', 'int', 'ptr', 'int'),
   mountSetattr: bind('mount_setattr', 'int', 'ptr', 'int', 'ptr', 'int'),
-  read: bind('read', 'int', 'ptr', 'int'),
-  fstatfs: bind('fstatfs', 'int', 'ptr'),
-  ppoll: bind('ppoll', 'ptr', 'int', 'ptr', 'ptr', 'int'),
 }
 
 /**
@@ -46,8 +47,9 @@ const raw = {
  *
  * @param source - a device, or any word for file systems that have none
  * @param mountflags - MS_RDONLY, MS_NOSUID …; for other operations use {@link mount_bind} and its like
- * @param data - the file system's own options, comma-separated
- * @throws {@link SysError} `EBUSY`; `ENODEV` no such file system in this kernel; `EINVAL` bad superblock or options
+ * @param data - the file system's own options, comma-separated; for more than 4095 bytes of them use {@link fsopen}
+ * @throws {@link SysError} `EBUSY`; `ENODEV` no such file system in this kernel; `EINVAL` bad superblock or options.
+ * RangeError for longer `data`
  * @see https://man7.org/linux/man-pages/man2/mount.2.html
  */
 export function mount(
@@ -78,6 +80,7 @@ export function mount_bind(source: string, target: string, recursive = false): v
  * `mount(NULL, target, NULL, MS_REMOUNT | mountflags, data)` — changes the flags and options of a mounted file
  * system; with MS_BIND in `mountflags` those of this one mount. All flags are replaced.
  *
+ * @param data - as in {@link mount}; for more than 4095 bytes use {@link fspick}
  * @throws {@link SysError} `EBUSY` read-only, while files are open for writing
  * @see https://man7.org/linux/man-pages/man2/mount.2.html
  */
@@ -100,13 +103,24 @@ export function mount_change(target: string, flags: number): void {
   call('none', target, null, u32(flags, 'flags'), null)
 }
 
+/** The kernel copies a page of options, and cuts what is longer without a word (`copy_mount_options` in fs/namespace.c). */
+const dataSizeMax = 4096
+
+function mountData(data: string): Uint8Array {
+  const text = cString(data, 'data')
+  if (text.length <= dataSizeMax) return text
+  throw new RangeError(
+    `data has ${text.length - 1} bytes, of which mount(2) would take ${dataSizeMax - 1}: use fsopen or fspick`,
+  )
+}
+
 function call(source: string, target: string, type: string | null, flags: number, data: string | null): void {
   const result = raw.mount(
     cString(source, 'source'),
     cString(target, 'target'),
     type === null ? null : cString(type, 'filesystemtype'),
     flags,
-    data === null ? null : cString(data, 'data'),
+    data === null ? null : mountData(data),
   )
   check(result, 'mount', target)
 }
@@ -133,102 +147,6 @@ export function umount2(target: string, flags = 0): void {
  */
 export function pivot_root(new_root: string, put_old: string): void {
   check(raw.pivotRoot(cString(new_root, 'new_root'), cString(put_old, 'put_old')), 'pivot_root', new_root)
-}
-
-/**
- * `fsopen(fsname, flags)` — begins to configure a file system. Since: Linux 5.2.
- *
- * @throws {@link SysError} `ENODEV` no such file system in this kernel
- * @see https://man7.org/linux/man-pages/man2/fsopen.2.html
- */
-export function fsopen(fsname: string): OwnedFd {
-  return new OwnedFd(check(raw.fsopen(cString(fsname, 'fsname'), FSOPEN_CLOEXEC), 'fsopen', fsname))
-}
-
-/**
- * `fspick(dirfd, path, flags)` — begins to reconfigure a mounted file system. Since: Linux 5.2.
- *
- * @param flags - FSPICK_CLOEXEC (always set), FSPICK_EMPTY_PATH …
- * @see https://man7.org/linux/man-pages/man2/fspick.2.html
- */
-export function fspick(dirfd: AsFd, path: string, flags = 0): OwnedFd {
-  const FSPICK_CLOEXEC = 1
-  const result = raw.fspick(dirfdNumber(dirfd), cString(path), u32(flags, 'flags') | FSPICK_CLOEXEC)
-  return new OwnedFd(check(result, 'fspick', path))
-}
-
-/**
- * `fsconfig(fd, FSCONFIG_SET_STRING, key, value, 0)` — sets an option: `source`, `size`, `subvol` ….
- *
- * @throws {@link SysError} `EINVAL`, with the kernel's own words in the message
- * @see https://man7.org/linux/man-pages/man2/fsconfig.2.html
- */
-export function fsconfig_set_string(fd: AsFd, key: string, value: string): void {
-  configure(fd, FSCONFIG_SET_STRING, key, value)
-}
-
-/** `fsconfig(fd, FSCONFIG_SET_FLAG, key, NULL, 0)` — sets an option without a value: `ro`, `noatime` …. */
-export function fsconfig_set_flag(fd: AsFd, key: string): void {
-  configure(fd, FSCONFIG_SET_FLAG, key, null)
-}
-
-/** `fsconfig(fd, FSCONFIG_CMD_CREATE, NULL, NULL, 0)` — makes the superblock. Blocks while the device is read. */
-export function fsconfig_create(fd: AsFd): void {
-  configure(fd, FSCONFIG_CMD_CREATE, null, null)
-}
-
-/** `fsconfig(fd, FSCONFIG_CMD_RECONFIGURE, NULL, NULL, 0)` — applies the options of an {@link fspick}. */
-export function fsconfig_reconfigure(fd: AsFd): void {
-  configure(fd, FSCONFIG_CMD_RECONFIGURE, null, null)
-}
-
-function configure(fd: AsFd, command: number, key: string | null, value: string | null): void {
-  const number = fdNumber(fd)
-  const result = raw.fsconfig(
-    number,
-    command,
-    key === null ? null : cString(key, 'key'),
-    value === null ? null : cString(value, 'value'),
-    0,
-  )
-  if (!isError(result)) return
-  throw new SysError({
-    errno: -result,
-    syscall: 'fsconfig',
-    path: key ?? undefined,
-    detail: messages(number),
-  })
-}
-
-/** The kernel leaves its messages in the configuration's descriptor, one a read: `e text`, `w text`, `i text`. */
-function messages(fd: number): string {
-  if (!isConfiguration(fd)) return ''
-  const buffer = new Uint8Array(4096)
-  const lines: string[] = []
-  for (let count = 0; count < 16; count++) {
-    const size = raw.read(fd, buffer, buffer.length)
-    if (size <= 0) break
-    lines.push(
-      new TextDecoder()
-        .decode(buffer.subarray(0, size))
-        .trim()
-        .replace(/^[ewi] /, ''),
-    )
-  }
-  return lines.join('; ')
-}
-
-/** Reading another descriptor than a configuration's could block for ever, or take what is somebody else's. */
-function isConfiguration(fd: number): boolean {
-  const ANON_INODE_FS_MAGIC = 0x0904_1934
-  const info = alloc(statfs)
-  if (isError(raw.fstatfs(fd, info.bytes)) || Number(info.get('f_type')) !== ANON_INODE_FS_MAGIC) return false
-  // Timers and counters are such files too, and not ready mostly; a configuration always is.
-  const POLLIN = 1
-  const poll = new DataView(new ArrayBuffer(8))
-  poll.setInt32(0, fd, true)
-  poll.setInt16(4, POLLIN, true)
-  return raw.ppoll(poll, 1, new BigInt64Array(new ArrayBuffer(16)), null, 8) === 1
 }
 
 /**

@@ -1,4 +1,5 @@
 // Mounts, names of the host, modules and reboot, as root of namespaces of their own.
+import { release } from 'node:os'
 import { expect, test } from 'vitest'
 import { runScript, scriptResult } from './child-script.ts'
 
@@ -86,6 +87,87 @@ test('fsopen(), fsconfig_set_string(), fsmount(), move_mount(), open_tree() and 
     'ENODEV',
     'ENOENT',
   ])
+})
+
+test('mount() and mount_remount() refuse more options than the kernel would read', () => {
+  const result = inNamespace(`
+    const size = () => readFileSync('/proc/self/mountinfo', 'utf8').split('\\n')
+      .filter((line) => line.split(' ')[4] === folder).at(-1).split(' - ')[1].split(' ')[2]
+    const longest = 'mode=700,'.repeat(454) + 'size=32k,'
+    m.mount('none', folder, 'tmpfs', 0, longest.slice(0, -1))
+    const found = [size(), message(() => m.mount('none', folder, 'tmpfs', 0, longest + 'size=64k'))]
+    found.push(code(() => m.mount_remount(folder, 0, 'ü'.repeat(2048))), size())
+    done(found)`)
+  expect(result).toEqual([
+    expect.stringContaining('size=32k'),
+    'data has 4103 bytes, of which mount(2) would take 4095: use fsopen or fspick',
+    'RangeError',
+    expect.stringContaining('size=32k'),
+  ])
+})
+
+test('fsconfig_set_fd() and fsconfig_create_excl() make an overlay of open folders', () => {
+  const result = inNamespace(`
+    import { openat } from '@pkg/sys/fs'
+    for (const name of ['low', 'up', 'work', 'to']) mkdirSync(folder + '/' + name)
+    writeFileSync(folder + '/low/below', 'x')
+    using fs = m.fsopen('overlay')
+    using low = openat(AT_FDCWD, folder + '/low', c.O_PATH)
+    const byFd = message(() => m.fsconfig_set_fd(fs, 'lowerdir+', low))
+    if (byFd !== undefined) m.fsconfig_set_string(fs, 'lowerdir', folder + '/low')
+    m.fsconfig_set_string(fs, 'upperdir', folder + '/up')
+    m.fsconfig_set_string(fs, 'workdir', folder + '/work')
+    m.fsconfig_create_excl(fs)
+    using mounted = m.fsmount(fs)
+    m.move_mount(mounted, '', AT_FDCWD, folder + '/to', c.MOVE_MOUNT_F_EMPTY_PATH)
+    using other = openat(AT_FDCWD, '/', c.O_PATH)
+    done([byFd ?? 'done', readdirSync(folder + '/to'), code(() => m.fsconfig_set_fd(fs, 'nonsense', other)),
+      code(() => m.fsconfig_set_fd(fs, 'fd', -1))])`)
+  // The kind of the option's value is of Linux 6.13.
+  const [major = 0, minor = 0] = release().split(/[.-]/).map(Number)
+  const isOlder = major < 6 || (major === 6 && minor < 13)
+  const byFd = isOlder ? (expect.stringContaining('EINVAL') as unknown) : 'done'
+  expect(result).toEqual([byFd, ['below'], 'EINVAL', 'RangeError'])
+})
+
+test('fsconfig_set_path(), fsconfig_set_path_empty() and fsconfig_set_binary() name files and bytes', () => {
+  const result = inNamespace(`
+    import { openat } from '@pkg/sys/fs'
+    writeFileSync(folder + '/file', 'x')
+    using at = openat(AT_FDCWD, folder, c.O_PATH)
+    using file = openat(at, 'file', c.O_PATH)
+    using fs = m.fsopen('ext4')
+    done([
+      message(() => m.fsconfig_set_path(fs, 'journal_path', at, 'file')),
+      message(() => m.fsconfig_set_path(fs, 'journal_path', at, 'none')),
+      message(() => m.fsconfig_set_path(fs, 'journal_path', at, '')),
+      message(() => m.fsconfig_set_path_empty(fs, 'journal_path', file)),
+      message(() => m.fsconfig_set_binary(fs, 'journal_path', new Uint8Array(3))),
+      message(() => m.fsconfig_set_binary(fs, 'journal_path', new Uint8Array(0))),
+      code(() => m.fsconfig_set_binary(fs, 'journal_path', 'text')),
+    ])`)
+  expect(result).toEqual([
+    expect.stringContaining("Non-blockdev passed as 'file'"),
+    expect.stringContaining("Lookup failure for 'none'"),
+    'fsconfig journal_path: ENOENT: No such file or directory',
+    expect.stringContaining("Non-blockdev passed as ''"),
+    // No file system of today takes bytes: this one's words are about what it was given.
+    expect.stringContaining('not usable as path'),
+    'fsconfig journal_path: EINVAL: Invalid argument',
+    'TypeError',
+  ])
+})
+
+test('fsconfig_create_excl() refuses a superblock that is there already', () => {
+  // The queues of an IPC namespace have one from its beginning.
+  const create = (command: string): unknown =>
+    scriptResult(
+      `${prelude}
+      using fs = m.fsopen('mqueue')
+      done(code(() => m.${command}(fs)))`,
+      { wrapper: ['unshare', '-rmi', '--propagation', 'private'] },
+    )
+  expect([create('fsconfig_create'), create('fsconfig_create_excl')]).toEqual(['none', 'EBUSY'])
 })
 
 test('sethostname() and setdomainname() name the host of this namespace', () => {
