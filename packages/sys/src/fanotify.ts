@@ -1,5 +1,9 @@
 // fanotify: being told of, and asked about, accesses in whole mounts and file systems.
-import { FAN_CLOEXEC } from './generated/constants/notify.ts'
+import {
+  FAN_CLOEXEC,
+  FAN_EVENT_INFO_TYPE_PIDFD,
+  FANOTIFY_METADATA_VERSION,
+} from './generated/constants/notify.ts'
 import { check, isSysError } from './errno.ts'
 import { type AsFd, dirfdNumber, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'
@@ -57,16 +61,52 @@ export interface FanotifyEvent {
   pid: number
   /** The file, which the caller closes; undefined with FAN_REPORT_FID, and for FAN_Q_OVERFLOW. */
   fd: OwnedFd | undefined
+  /** Of who made the access, which the caller closes; undefined without FAN_REPORT_PIDFD, and when that process is gone. */
+  pidfd: OwnedFd | undefined
   /** What follows the event's head: `fanotify_event_info_*` records, with FAN_REPORT_*. */
   info: Uint8Array
 }
 
 const bufferSize = 16_384
 
+/** `struct fanotify_event_metadata` (linux/fanotify.h): u32 event_len, u8 vers, u8, u16 metadata_len, u64 mask, s32 fd, pid. */
+const headSize = 24
+
+/** The pidfd in the `fanotify_event_info_*` records, if there is one: u8 type, u8, u16 len; then s32. */
+function pidfdOf(info: Uint8Array<ArrayBuffer>): OwnedFd | undefined {
+  const fields = new DataView(info.buffer)
+  for (let at = 0; at + 4 <= info.length;) {
+    const length = fields.getUint16(at + 2, true)
+    if (length < 4) return undefined
+    if (fields.getUint8(at) === FAN_EVENT_INFO_TYPE_PIDFD && at + 8 <= info.length) {
+      const pidfd = fields.getInt32(at + 4, true)
+      return pidfd < 0 ? undefined : new OwnedFd(pidfd) // FAN_NOPIDFD, FAN_EPIDFD
+    }
+    at += length
+  }
+  return undefined
+}
+
+/** Where the events begin in what was read. Looked at as a whole before any of its numbers is taken for a descriptor. */
+function startsOf(fields: DataView, sizeBytes: number): number[] {
+  const starts: number[] = []
+  for (let at = 0; at < sizeBytes;) {
+    const rest = sizeBytes - at
+    const [length, head] =
+      rest < headSize ? [0, 0] : [fields.getUint32(at, true), fields.getUint16(at + 6, true)]
+    const isWhole = head >= headSize && head <= length && length <= rest
+    if (!isWhole || fields.getUint8(at + 4) !== FANOTIFY_METADATA_VERSION)
+      throw new TypeError('what was read is no fanotify event: the descriptor is another file’s')
+    starts.push(at)
+    at += length
+  }
+  return starts
+}
+
 /**
  * The events that wait to be read; none when a non-blocking descriptor has none. Blocks otherwise.
  *
- * @throws {@link SysError} `EMFILE` no descriptor is free for the file
+ * @throws {@link SysError} `EMFILE` no descriptor is free for the file; TypeError for a descriptor of something else
  */
 export function fanotifyEvents(fd: AsFd): FanotifyEvent[] {
   const buffer = new Uint8Array(new ArrayBuffer(bufferSize))
@@ -78,20 +118,17 @@ export function fanotifyEvents(fd: AsFd): FanotifyEvent[] {
     throw error
   }
   const fields = new DataView(buffer.buffer)
-  const events: FanotifyEvent[] = []
-  for (let at = 0; at + 24 <= size;) {
-    // struct fanotify_event_metadata (linux/fanotify.h): u32 event_len, u8 vers, u8, u16 metadata_len, u64 mask, s32 fd, pid.
-    const length = fields.getUint32(at, true)
+  return startsOf(fields, size).map((at) => {
     const file = fields.getInt32(at + 16, true)
-    events.push({
+    const info = buffer.slice(at + fields.getUint16(at + 6, true), at + fields.getUint32(at, true))
+    return {
       mask: fields.getBigUint64(at + 8, true),
       pid: fields.getInt32(at + 20, true),
       fd: file < 0 ? undefined : new OwnedFd(file),
-      info: buffer.slice(at + fields.getUint16(at + 6, true), at + length),
-    })
-    at += length
-  }
-  return events
+      pidfd: pidfdOf(info),
+      info,
+    }
+  })
 }
 
 /**
@@ -103,6 +140,6 @@ export function fanotifyEvents(fd: AsFd): FanotifyEvent[] {
 export function fanotifyRespond(fd: AsFd, event: FanotifyEvent, response: number): void {
   if (event.fd === undefined) throw new TypeError('the event has no descriptor to answer for')
   const words = new Int32Array(new ArrayBuffer(8))
-  words.set([event.fd.fd, u32(response, 'response')])
+  words.set([fdNumber(event.fd), u32(response, 'response')])
   check(raw.write(fdNumber(fd), words, 8), 'write')
 }

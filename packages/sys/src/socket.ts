@@ -1,9 +1,9 @@
 // Sockets of every family that the kernel has, and addresses of those that matter.
-import { SOCK_CLOEXEC } from './generated/constants/socket.ts'
+import { SO_GET_FILTER, SOCK_CLOEXEC, SOL_SOCKET } from './generated/constants/socket.ts'
 import { check } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { bind as bindSyscall } from './raw.ts'
-import { bytes, u32 } from './raw/arguments.ts'
+import { bytes, size, u32 } from './raw/arguments.ts'
 import {
   decodeSocketAddress,
   encodeSocketAddress,
@@ -202,17 +202,27 @@ export function setsockopt(fd: AsFd, level: number, name: number, value: number 
   check(result, 'setsockopt')
 }
 
+/** An option's length is an `int` of the kernel's. */
+const optionSizeMax = 0x7fff_ffff
+
+/** `struct sock_filter` (linux/filter.h), bytes. */
+const filterSize = 8
+
 /**
  * `getsockopt(sockfd, level, optname, optval, optlen)` — the bytes of an option, at most `sizeMax` of them.
  *
+ * @param sizeMax - bytes; for SO_GET_FILTER instructions of 8 bytes, in which the kernel counts that one
+ * @throws {@link SysError} `ENOPROTOOPT` no such option; `EINVAL` no room for it; RangeError for a size that is none
  * @see https://man7.org/linux/man-pages/man2/getsockopt.2.html
  */
 export function getsockopt(fd: AsFd, level: number, name: number, sizeMax = 4): Uint8Array {
-  const option = new Uint8Array(new ArrayBuffer(sizeMax))
+  if (size(sizeMax, 'sizeMax') > optionSizeMax) throw new RangeError(`sizeMax: ${sizeMax}`)
+  const unit = level === SOL_SOCKET && name === SO_GET_FILTER ? filterSize : 1
+  const option = new Uint8Array(new ArrayBuffer(sizeMax * unit))
   const length = Int32Array.of(sizeMax)
   const result = raw.getsockopt(fdNumber(fd), u32(level, 'level'), u32(name, 'name'), option, length)
   check(result, 'getsockopt')
-  return option.subarray(0, length[0])
+  return option.subarray(0, (length[0] ?? 0) * unit)
 }
 
 /** `getsockname(sockfd, addr, addrlen)` — a socket's own address; null for a family without a codec here. */

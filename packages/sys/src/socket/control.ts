@@ -22,8 +22,15 @@ export type ControlMessage =
 /** A control message that was received. */
 export type ReceivedControl =
   | { /** The receiver owns them; close-on-exec. */ type: 'rights'; fds: OwnedFd[] }
+  | {
+      /** Of the sender, with SO_PASSPIDFD; the receiver owns it; close-on-exec. */ type: 'pidfd'
+      fd: OwnedFd
+    }
   | { type: 'credentials'; credentials: SocketCredentials }
   | { type: 'other'; level: number; number: number; data: Uint8Array }
+
+/** `SCM_PIDFD` (include/linux/socket.h): not in the UAPI headers. */
+const SCM_PIDFD = 4
 
 /** `SCM_MAX_FD` (include/net/scm.h). */
 const rightsMax = 253
@@ -74,7 +81,7 @@ export function encodeControl(messages: readonly ControlMessage[]): Uint8Array<A
   return memory
 }
 
-/** What the kernel wrote into the first `sizeBytes` of `memory`. Received descriptors are owned from here on. */
+/** What the kernel wrote into the first `sizeBytes` of `memory`, whole messages only. Descriptors are owned from here on. */
 export function decodeControl(memory: Uint8Array<ArrayBuffer>, sizeBytes: number): ReceivedControl[] {
   const fields = new DataView(memory.buffer, memory.byteOffset, sizeBytes)
   const messages: ReceivedControl[] = []
@@ -83,13 +90,19 @@ export function decodeControl(memory: Uint8Array<ArrayBuffer>, sizeBytes: number
     if (length < headerSize || at + length > sizeBytes) break
     const [level, number] = [fields.getInt32(at + 8, true), fields.getInt32(at + 12, true)]
     const data = memory.slice(at + headerSize, at + length)
-    messages.push(decodeOne(level, number, data))
+    const message = decodeOne(level, number, data)
+    if (message !== undefined) messages.push(message)
     at += align(length)
   }
   return messages
 }
 
-function decodeOne(level: number, number: number, data: Uint8Array<ArrayBuffer>): ReceivedControl {
+/** One message; undefined for one that was cut, which MSG_CTRUNC tells. */
+function decodeOne(
+  level: number,
+  number: number,
+  data: Uint8Array<ArrayBuffer>,
+): ReceivedControl | undefined {
   const words = new DataView(data.buffer)
   if (level === SOL_SOCKET && number === SCM_RIGHTS) {
     const count = data.length >> 2
@@ -97,8 +110,15 @@ function decodeOne(level: number, number: number, data: Uint8Array<ArrayBuffer>)
     return { type: 'rights', fds }
   }
   if (level === SOL_SOCKET && number === SCM_CREDENTIALS) {
+    if (data.length < 12) return undefined
     const [pid, uid, gid] = [words.getInt32(0, true), words.getUint32(4, true), words.getUint32(8, true)]
     return { type: 'credentials', credentials: { pid, uid, gid } }
+  }
+  if (level === SOL_SOCKET && number === SCM_PIDFD) {
+    if (data.length < 4) return undefined
+    const fd = words.getInt32(0, true)
+    // A negative one says that none could be made: the caller sees the number.
+    if (fd >= 0) return { type: 'pidfd', fd: new OwnedFd(fd) }
   }
   return { type: 'other', level, number, data }
 }
