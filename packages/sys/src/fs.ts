@@ -4,8 +4,6 @@ import { check } from './errno.ts'
 import { type AsFd, dirfdNumber, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'
 import { cString, fromCString, u32 } from './raw/arguments.ts'
-import { alloc } from './struct.ts'
-import * as structs from './generated/structs/file.ts'
 
 export {
   type FileAttr,
@@ -33,6 +31,7 @@ export {
   type OpenHow,
   umask,
 } from './fs/open.ts'
+export { type Statfs, statfs, type Statx, statx } from './fs/stat.ts'
 
 const raw = {
   openat: bind('openat', 'int', 'ptr', 'int', 'int'),
@@ -46,8 +45,6 @@ const raw = {
   fchmodat: bind('fchmodat', 'int', 'ptr', 'int'),
   fchownat: bind('fchownat', 'int', 'ptr', 'int', 'int', 'int'),
   faccessat: bind('faccessat', 'int', 'ptr', 'int'),
-  statx: bind('statx', 'checked_i32', 'ptr', 'checked_i32', 'checked_i32', 'ptr'),
-  statfs: bind('statfs', 'ptr', 'ptr'),
   getdents64: bind('getdents64', 'int', 'ptr', 'int'),
   fchdir: bind('fchdir', 'int'),
   chdir: bind('chdir', 'ptr'),
@@ -247,92 +244,6 @@ export function faccessat(dirfd: AsFd, path: string, mode: number): boolean {
   if (answersNo.includes(result)) return false
   check(result, 'faccessat', path)
   return true
-}
-
-/** What {@link statx} says of a file: the fields of `struct statx` by their own names. */
-export interface Statx {
-  /** Which of the fields the file system filled (STATX_*). */
-  stx_mask: number
-  /** Type and permission bits. */
-  stx_mode: number
-  stx_nlink: number
-  stx_uid: number
-  stx_gid: number
-  stx_ino: bigint
-  /** Bytes. */
-  stx_size: bigint
-  /** 512-byte blocks allocated. */
-  stx_blocks: bigint
-  /** Last modification, nanoseconds since 1970. */
-  stx_mtime_nsec: bigint
-  stx_rdev_major: number
-  stx_rdev_minor: number
-  stx_dev_major: number
-  stx_dev_minor: number
-}
-
-/**
- * `statx(dirfd, pathname, flags, mask, statxbuf)` — a file's metadata.
- *
- * @param path - may be empty with AT_EMPTY_PATH: then `dirfd` itself is meant
- * @param flags - AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH, AT_STATX_*
- * @param mask - which fields are wanted (STATX_BASIC_STATS …)
- * @throws {@link SysError} `ENOENT` no such file
- * @see https://man7.org/linux/man-pages/man2/statx.2.html
- */
-export function statx(dirfd: AsFd, path: string, flags: number, mask: number): Statx {
-  const result = alloc(structs.statx)
-  const fd = dirfdNumber(dirfd)
-  check(raw.statx(fd, cString(path), u32(flags, 'flags'), u32(mask, 'mask'), result.bytes), 'statx', path)
-  return {
-    stx_mask: result.get('stx_mask'),
-    stx_mode: result.get('stx_mode'),
-    stx_nlink: result.get('stx_nlink'),
-    stx_uid: result.get('stx_uid'),
-    stx_gid: result.get('stx_gid'),
-    stx_ino: result.get('stx_ino'),
-    stx_size: result.get('stx_size'),
-    stx_blocks: result.get('stx_blocks'),
-    stx_mtime_nsec: result.get('stx_mtime.tv_sec') * 1_000_000_000n + BigInt(result.get('stx_mtime.tv_nsec')),
-    stx_rdev_major: result.get('stx_rdev_major'),
-    stx_rdev_minor: result.get('stx_rdev_minor'),
-    stx_dev_major: result.get('stx_dev_major'),
-    stx_dev_minor: result.get('stx_dev_minor'),
-  }
-}
-
-/** What {@link statfs} says of a file system. */
-export interface Statfs {
-  /** Magic number (linux/magic.h): TMPFS_MAGIC, CGROUP2_SUPER_MAGIC … */
-  f_type: bigint
-  /** Bytes a block. */
-  f_bsize: bigint
-  /** Blocks in all, free, and free to unprivileged users. */
-  f_blocks: bigint
-  f_bfree: bigint
-  f_bavail: bigint
-  /** Inodes in all and free. */
-  f_files: bigint
-  f_ffree: bigint
-}
-
-/**
- * `statfs(path, buf)` — the kind and the room of the file system that holds `path`.
- *
- * @see https://man7.org/linux/man-pages/man2/statfs.2.html
- */
-export function statfs(path: string): Statfs {
-  const result = alloc(structs.statfs)
-  check(raw.statfs(cString(path), result.bytes), 'statfs', path)
-  return {
-    f_type: result.get('f_type'),
-    f_bsize: result.get('f_bsize'),
-    f_blocks: result.get('f_blocks'),
-    f_bfree: result.get('f_bfree'),
-    f_bavail: result.get('f_bavail'),
-    f_files: result.get('f_files'),
-    f_ffree: result.get('f_ffree'),
-  }
 }
 
 /** One name in a directory. */

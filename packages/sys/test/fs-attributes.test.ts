@@ -83,6 +83,14 @@ describe('opening', () => {
     )
   })
 
+  test('name_to_handle_at() gives the unique number of a mount as statmount() takes it', () => {
+    // Since Linux 6.12.
+    const { mount_id } = fs.name_to_handle_at(folder, 'file', c.AT_HANDLE_MNT_ID_UNIQUE)
+    expect(mount_id).toBeGreaterThanOrEqual(2 ** 31)
+    const asked = fs.statx(folder, 'file', 0, c.STATX_MNT_ID_UNIQUE)
+    expect(asked.stx_mnt_id).toBe(BigInt(mount_id))
+  })
+
   test('faccessat2() says whether it may be done', () => {
     fs.faccessat2(folder, 'file', c.R_OK)
     expect(codeOf(() => fs.faccessat2(folder, 'file', c.X_OK))).toBe('EACCES')
@@ -115,6 +123,11 @@ describe('attributes', () => {
     expect(buffer.get('stx_size')).toBe(4n)
     const wrong = alloc(structs.statfs) as unknown as fs.StatxBuffer
     expect(() => fs.statx_into(folder, 'file', 0, 0, wrong)).toThrow(TypeError)
+    // The kernel would write beyond the end of this one.
+    const small = { layout: structs.statx, bytes: new Uint8Array(16) } as unknown as fs.StatxBuffer
+    expect(() => fs.statx_into(folder, 'file', 0, 0, small)).toThrow(TypeError)
+    const none = { layout: structs.statx } as unknown as fs.StatxBuffer
+    expect(() => fs.statx_into(folder, 'file', 0, 0, none)).toThrow(TypeError)
     using file = fs.openat(folder, 'file', c.O_RDONLY)
     const stat = fs.fstat(file)
     expect([stat.get('st_ino'), stat.get('st_mode'), stat.get('st_size')]).toEqual([
@@ -187,6 +200,14 @@ describe('attributes', () => {
     expect(() =>
       fs.utimensat(folder, 'file', { accessNs: 1 as unknown as bigint, modificationNs: 0n }),
     ).toThrow(TypeError)
+    // 2⁶⁴ seconds would have been none.
+    const wrapped = 2n ** 64n * 1_000_000_000n
+    expect(() => fs.utimensat(folder, 'file', { accessNs: 'omit', modificationNs: wrapped })).toThrow(
+      RangeError,
+    )
+    const last = (2n ** 63n - 1n) * 1_000_000_000n + 999_999_999n
+    fs.utimensat(folder, 'file', { accessNs: 'omit', modificationNs: last })
+    expect(statSync(join(path, 'file')).mtimeMs).toBeGreaterThan(2 ** 33 * 1000)
   })
 
   test('file_getattr() and file_setattr() are what lsattr shows', () => {

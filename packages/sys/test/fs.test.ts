@@ -30,7 +30,12 @@ import {
   RENAME_EXCHANGE,
   RENAME_NOREPLACE,
   R_OK,
+  STATX_ATTR_MOUNT_ROOT,
   STATX_BASIC_STATS,
+  STATX_BTIME,
+  STATX_MNT_ID,
+  STATX_TYPE,
+  ST_RDONLY,
   S_IFIFO,
   S_IFLNK,
   S_IFMT,
@@ -182,13 +187,33 @@ describe('attributes', () => {
       stx_ino: node.ino,
       stx_size: 5000n,
       stx_blocks: node.blocks,
+      stx_atime_nsec: node.atimeNs,
+      stx_ctime_nsec: node.ctimeNs,
       stx_mtime_nsec: node.mtimeNs,
+      stx_blksize: Number(node.blksize),
     })
     expect(ours.stx_mask & STATX_BASIC_STATS).toBe(STATX_BASIC_STATS)
     const device = execFileSync('stat', ['-c', '%Hd %Ld', join(path, 'file')], { encoding: 'utf8' }).trim()
     expect(`${ours.stx_dev_major} ${ours.stx_dev_minor}`).toBe(device)
     const nothing = fs.statx(AT_FDCWD, '/dev/null', 0, STATX_BASIC_STATS)
     expect([nothing.stx_rdev_major, nothing.stx_rdev_minor]).toEqual([1, 3])
+  })
+
+  test('statx() says when a file was made, what it is and on which mount, where it was asked', () => {
+    writeFileSync(join(path, 'file'), '')
+    const asked = fs.statx(folder, 'file', 0, STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID)
+    const made = execFileSync('stat', ['-c', '%.9W', join(path, 'file')], { encoding: 'utf8' }).trim()
+    expect(asked.stx_btime_nsec).toBe(BigInt(made.replace('.', '')))
+    expect(readFileSync('/proc/self/mountinfo', 'utf8')).toMatch(new RegExp(`^${asked.stx_mnt_id} `, 'm'))
+    const attribute = BigInt(STATX_ATTR_MOUNT_ROOT)
+    const root = fs.statx(AT_FDCWD, '/proc', 0, STATX_TYPE)
+    expect([root.stx_attributes & attribute, root.stx_attributes_mask & attribute]).toEqual([
+      attribute,
+      attribute,
+    ])
+    expect(asked.stx_attributes & attribute).toBe(0n)
+    // Files of /proc were made at no time.
+    expect(fs.statx(AT_FDCWD, '/proc/version', 0, STATX_BTIME).stx_btime_nsec).toBeNull()
   })
 
   test('statx() of a link, and of a descriptor by an empty path', () => {
@@ -208,6 +233,17 @@ describe('attributes', () => {
       statfsSync(path, { bigint: true }).blocks,
       statfsSync(path, { bigint: true }).files,
     ])
+    const [id, name, fragment] = execFileSync('stat', ['-f', '-c', '%i %l %S', path], { encoding: 'utf8' })
+      .trim()
+      .split(' ')
+    const hex = disk.f_fsid.map((word) => (word >>> 0).toString(16).padStart(8, '0')).join('')
+    expect([hex, String(disk.f_namelen), String(disk.f_frsize)]).toEqual([
+      id?.padStart(16, '0'),
+      name,
+      fragment,
+    ])
+    // ST_VALID is always set (statfs(2)), and /proc is never read-only here.
+    expect([ours.f_flags & BigInt(ST_RDONLY), ours.f_flags & 0x20n]).toEqual([0n, 0x20n])
     failsWith('ENOENT', () => fs.statfs('/none'))
   })
 })

@@ -5,6 +5,7 @@ import { bind } from '../raw.ts'
 import { cString, optionalCString, s64, u32, u64 } from '../raw/arguments.ts'
 import { alloc, type StructView } from '../struct.ts'
 import * as structs from '../generated/structs/file.ts'
+import { structMemory } from './struct-memory.ts'
 
 const raw = {
   statx: bind('statx', 'checked_i32', 'ptr', 'checked_i32', 'checked_i32', 'ptr'),
@@ -51,9 +52,9 @@ export function statx_into(
   mask: number,
   buffer: StatxBuffer,
 ): void {
-  if (buffer.layout !== structs.statx) throw new TypeError('buffer must be alloc(structs.statx)')
+  const memory = structMemory(buffer, structs.statx, 'buffer')
   const at = dirfdNumber(dirfd)
-  check(raw.statx(at, cString(path), u32(flags, 'flags'), u32(mask, 'mask'), buffer.bytes), 'statx', path)
+  check(raw.statx(at, cString(path), u32(flags, 'flags'), u32(mask, 'mask'), memory), 'statx', path)
 }
 
 /**
@@ -148,7 +149,8 @@ const second = 1_000_000_000n
  *
  * @param path - null: `dirfd` itself
  * @param flags - AT_SYMLINK_NOFOLLOW, AT_EMPTY_PATH
- * @throws {@link SysError} `EPERM` another's file; `EACCES` `'now'` without write permission
+ * @throws {@link SysError} `EPERM` another's file; `EACCES` `'now'` without write permission. RangeError for a time whose
+ * seconds 64 bits do not hold; those that the file system does not keep become the nearest that it does
  * @see https://man7.org/linux/man-pages/man2/utimensat.2.html
  */
 export function utimensat(
@@ -173,7 +175,10 @@ function timespecOf(time: FileTime): [bigint, bigint] {
   if (typeof time !== 'bigint') throw new TypeError(`not a time: ${String(time)}`)
   // Floors: a time before 1970 has negative seconds and positive nanoseconds.
   const nanoseconds = ((time % second) + second) % second
-  return [BigInt.asIntN(64, (time - nanoseconds) / second), nanoseconds]
+  const seconds = (time - nanoseconds) / second
+  if (BigInt.asIntN(64, seconds) !== seconds)
+    throw new RangeError(`not a time that the kernel counts: ${time}`)
+  return [seconds, nanoseconds]
 }
 
 /** A file's flags and project: `struct file_attr`. */
@@ -184,6 +189,10 @@ export interface FileAttr {
   fa_extsize: number
   /** The project, for quotas. */
   fa_projid: number
+  /** Bytes that a shared block is copied by, with FS_XFLAG_COWEXTSIZE. */
+  fa_cowextsize: number
+  /** How many pieces the file has on the disk, where the file system says so; cannot be set. */
+  fa_nextents: number
 }
 
 /**
@@ -202,20 +211,28 @@ export function file_getattr(dirfd: AsFd, path: string, flags = 0): FileAttr {
     fa_xflags: attr.get('fa_xflags'),
     fa_extsize: attr.get('fa_extsize'),
     fa_projid: attr.get('fa_projid'),
+    fa_cowextsize: attr.get('fa_cowextsize'),
+    fa_nextents: attr.get('fa_nextents'),
   }
 }
 
 /**
- * `file_setattr(dirfd, pathname, attr, size, at_flags)` — sets what {@link file_getattr} reads, all of it. Since: Linux
+ * `file_setattr(dirfd, pathname, attr, size, at_flags)` — sets what {@link file_getattr} reads, all of it but the pieces. Since: Linux
  * 6.17. Needs: CAP_LINUX_IMMUTABLE for FS_XFLAG_IMMUTABLE and FS_XFLAG_APPEND.
  *
  * @throws {@link SysError} `EPERM`; `EOPNOTSUPP`
  */
-export function file_setattr(dirfd: AsFd, path: string, attr: FileAttr, flags = 0): void {
+export function file_setattr(
+  dirfd: AsFd,
+  path: string,
+  attr: Omit<FileAttr, 'fa_nextents'>,
+  flags = 0,
+): void {
   const struct = alloc(structs.file_attr)
   struct.set('fa_xflags', u64(attr.fa_xflags, 'fa_xflags'))
   struct.set('fa_extsize', attr.fa_extsize)
   struct.set('fa_projid', attr.fa_projid)
+  struct.set('fa_cowextsize', attr.fa_cowextsize)
   const { bytes } = struct
   const at = dirfdNumber(dirfd)
   check(raw.fileSetattr(at, cString(path), bytes, bytes.length, u32(flags, 'flags')), 'file_setattr', path)

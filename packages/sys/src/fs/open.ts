@@ -1,5 +1,5 @@
 // Opening by other ways than openat: with rules for the path, and by handle.
-import { O_CLOEXEC } from '../generated/constants/open.ts'
+import { AT_HANDLE_MNT_ID_UNIQUE, O_CLOEXEC } from '../generated/constants/open.ts'
 import { check } from '../errno.ts'
 import { type AsFd, dirfdNumber, OwnedFd } from '../fd.ts'
 import { bind } from '../raw.ts'
@@ -64,7 +64,10 @@ export interface FileHandle {
   handle_type: number
   /** What the file system says of the file, at most 128 bytes. */
   f_handle: Uint8Array
-  /** The mount that the path led to, as /proc/self/mountinfo counts. */
+  /**
+   * The mount that the path led to, as /proc/self/mountinfo counts; with AT_HANDLE_MNT_ID_UNIQUE as `statmount` does,
+   * which takes it as a bigint.
+   */
   mount_id: number
 }
 
@@ -75,7 +78,7 @@ const handleHeaderSize = 8
 /**
  * `name_to_handle_at(dirfd, pathname, handle, mount_id, flags)` — a handle of a file.
  *
- * @param flags - AT_SYMLINK_FOLLOW, AT_EMPTY_PATH, AT_HANDLE_FID
+ * @param flags - AT_SYMLINK_FOLLOW, AT_EMPTY_PATH, AT_HANDLE_FID, AT_HANDLE_MNT_ID_UNIQUE (in kernels since Linux 6.12)
  * @throws {@link SysError} `EOPNOTSUPP` the file system has none
  * @see https://man7.org/linux/man-pages/man2/open_by_handle_at.2.html
  */
@@ -83,8 +86,9 @@ export function name_to_handle_at(dirfd: AsFd, path: string, flags = 0): FileHan
   const handle = new Uint8Array(new ArrayBuffer(handleHeaderSize + handleSizeMax))
   const header = new DataView(handle.buffer)
   header.setUint32(0, handleSizeMax, true)
-  const mountId = new Int32Array(new ArrayBuffer(8))
+  const mountId = new DataView(new ArrayBuffer(8))
   const at = dirfdNumber(dirfd)
+  const isUnique = (flags & AT_HANDLE_MNT_ID_UNIQUE) !== 0
   check(
     raw.nameToHandleAt(at, cString(path), handle, mountId, u32(flags, 'flags')),
     'name_to_handle_at',
@@ -93,7 +97,8 @@ export function name_to_handle_at(dirfd: AsFd, path: string, flags = 0): FileHan
   return {
     handle_type: header.getInt32(4, true),
     f_handle: handle.slice(handleHeaderSize, handleHeaderSize + header.getUint32(0, true)),
-    mount_id: mountId[0] ?? 0,
+    // The kernel counts the unique ones from 2³¹ on, one a mount: none will ever be beyond the safe integers.
+    mount_id: isUnique ? Number(mountId.getBigUint64(0, true)) : mountId.getInt32(0, true),
   }
 }
 
