@@ -1,13 +1,30 @@
-// io_uring: a queue of calls that the kernel makes, and a queue of their results, in shared memory.
+// io_uring: a queue of calls that the kernel makes, and a queue of their results, in shared memory. What may be put into
+// the queue is in io-uring/submission.ts.
 import { MAP_POPULATE, MAP_SHARED } from './generated/constants/memory.ts'
-import { IORING_FEAT_SINGLE_MMAP, IORING_OFF_SQES, IORING_OFF_SQ_RING } from './generated/constants/uring.ts'
-import { check } from './errno.ts'
+import {
+  IORING_ASYNC_CANCEL_ALL,
+  IORING_ASYNC_CANCEL_ANY,
+  IORING_CQE_F_MORE,
+  IORING_ENTER_GETEVENTS,
+  IORING_FEAT_SINGLE_MMAP,
+  IORING_OFF_SQES,
+  IORING_OFF_SQ_RING,
+  IORING_REGISTER_SYNC_CANCEL,
+  IORING_SETUP_CLAMP,
+  IORING_SETUP_COOP_TASKRUN,
+  IORING_SETUP_DEFER_TASKRUN,
+  IORING_SETUP_SINGLE_ISSUER,
+  IORING_SETUP_SUBMIT_ALL,
+  IORING_SETUP_TASKRUN_FLAG,
+  IORING_SQ_CQ_OVERFLOW,
+} from './generated/constants/uring.ts'
+import { check, isError } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
-import { liveMapping } from './memory/mapping.ts'
+import { fillSubmission, type Submission, sqeSize } from './io-uring/submission.ts'
 import { mmap } from './memory/map.ts'
-import type { Mapping } from './memory/mapping.ts'
+import { holdMapping, type Mapping } from './memory/mapping.ts'
 import { bind } from './raw.ts'
-import { bytes, size, u32, u64 } from './raw/arguments.ts'
+import { size, u32 } from './raw/arguments.ts'
 import { alloc, type StructView } from './struct.ts'
 import * as structs from './generated/structs/uring.ts'
 
@@ -17,8 +34,21 @@ const raw = {
   register: bind('io_uring_register', 'int', 'int', 'ptr', 'int'),
 }
 
-const sqeSize = 64
+export { type Submission } from './io-uring/submission.ts'
+
 const cqeSize = 16
+
+/**
+ * What the flags of a ring may be. Others change what the queues look like or who takes entries out of them (SQPOLL,
+ * NO_SQARRAY, SQE128, CQE32, …_MIXED, NO_MMAP), or want fields of the parameters that are not set here.
+ */
+const setupFlags =
+  IORING_SETUP_CLAMP |
+  IORING_SETUP_SUBMIT_ALL |
+  IORING_SETUP_COOP_TASKRUN |
+  IORING_SETUP_TASKRUN_FLAG |
+  IORING_SETUP_SINGLE_ISSUER |
+  IORING_SETUP_DEFER_TASKRUN
 
 /** A ring, and what the kernel says of it. */
 export interface IoUringSetup {
@@ -32,13 +62,15 @@ export interface IoUringSetup {
  * `io_uring_setup(entries, params)` — makes a ring, close-on-exec. {@link IoUring} maps and uses it.
  *
  * @param entries - room for so many submissions: 1 to 32768
- * @param flags - IORING_SETUP_*; those that enlarge entries or bring memory of one's own are not possible
- * @throws {@link SysError} `EPERM` forbidden (container runtimes, /proc/sys/kernel/io_uring_disabled); `ENOSYS`; `EINVAL`
+ * @param flags - IORING_SETUP_CLAMP, _SUBMIT_ALL, _COOP_TASKRUN, _TASKRUN_FLAG, _SINGLE_ISSUER, _DEFER_TASKRUN
+ * @throws {@link SysError} `EPERM` forbidden (container runtimes, /proc/sys/kernel/io_uring_disabled); `ENOSYS`; `EINVAL`;
+ * RangeError for other flags: the rings that they make are not what {@link IoUring} reads and writes
  * @see https://man7.org/linux/man-pages/man2/io_uring_setup.2.html
  */
 export function io_uring_setup(entries: number, flags = 0): IoUringSetup {
-  const IORING_SETUP_SQE128_CQE32_NO_MMAP = 0x400 | 0x800 | 0x4000
-  if ((u32(flags, 'flags') & IORING_SETUP_SQE128_CQE32_NO_MMAP) !== 0) throw new RangeError(`flags: ${flags}`)
+  const other = u32(flags, 'flags') & ~setupFlags
+  if (other !== 0)
+    throw new RangeError(`flags: 0x${(other >>> 0).toString(16)} makes a ring that is not possible here`)
   const params = alloc(structs.io_uring_params)
   params.set('flags', flags >>> 0)
   const fd = new OwnedFd(check(raw.setup(u32(entries, 'entries'), params.bytes), 'io_uring_setup'))
@@ -90,24 +122,6 @@ export function io_uring_register_probe(fd: AsFd): number[] {
     .map((at) => probe.getUint8(at))
 }
 
-/** A call for the kernel to make: the fields of `struct io_uring_sqe` that most operations use. */
-export interface Submission {
-  /** IORING_OP_READ, IORING_OP_FSYNC, IORING_OP_NOP … */
-  opcode: number
-  /** IOSQE_* */
-  flags?: number
-  /** A descriptor, or with IOSQE_FIXED_FILE an index. */
-  fd?: AsFd
-  /** Where in the file, or what the operation says. */
-  off?: number | bigint
-  /** Memory that the kernel reads or writes later: of a mapping, which must live until the result is there. */
-  memory?: { mapping: Mapping; offset: number; length: number }
-  /** The operation's own flags: `rw_flags`, `fsync_flags` … */
-  op_flags?: number
-  /** Comes back with the result. */
-  user_data?: bigint
-}
-
 /** A result: `struct io_uring_cqe`. */
 export interface Completion {
   /** What the submission had. */
@@ -118,8 +132,21 @@ export interface Completion {
   flags: number
 }
 
+/** Submissions of one `user_data` whose results are to come. */
+interface Flight {
+  count: number
+  /** Let go of the memory that they use. */
+  releases: (() => void)[]
+}
+
+/** How long disposal waits for operations that the kernel cannot cancel. */
+const settleMs = 1000
+
 /**
  * A ring with its queues mapped.
+ *
+ * Memory that a submission names cannot be disposed until all results of its `user_data` were taken by
+ * {@link IoUring.wait}, or the ring was disposed: dispose the ring first.
  *
  * @example
  * ```ts no-run
@@ -127,8 +154,9 @@ export interface Completion {
  * import { IoUring } from '@pkg/sys/io-uring'
  * import { mmap } from '@pkg/sys/memory'
  *
- * using ring = new IoUring(8)
+ * // The mapping before the ring: what is declared last is disposed first.
  * using mapping = mmap({ lengthBytes: 4096 })
+ * using ring = new IoUring(8)
  * ring.submit([{ opcode: IORING_OP_READ, fd: 0, memory: { mapping, offset: 0, length: 100 }, user_data: 7n }])
  * const [result] = ring.wait(1)
  * ```
@@ -138,11 +166,17 @@ export class IoUring implements Disposable {
   readonly #queues: Mapping
   readonly #sqes: Mapping
   readonly #words: Int32Array
+  /** Whether results appear only when the kernel is entered. */
+  readonly #enters: boolean
+  readonly #flights = new Map<bigint, Flight>()
+  #disposed = false
 
   /** See {@link io_uring_setup}. Since: Linux 5.4. */
   constructor(entries: number, flags = 0) {
     this.#ring = io_uring_setup(entries, flags)
+    this.#enters = (flags & (IORING_SETUP_COOP_TASKRUN | IORING_SETUP_DEFER_TASKRUN)) !== 0
     const { fd, params } = this.#ring
+    let queues: Mapping | undefined
     try {
       if ((params.get('features') & IORING_FEAT_SINGLE_MMAP) === 0)
         throw new RangeError('the kernel is older than Linux 5.4')
@@ -150,10 +184,12 @@ export class IoUring implements Disposable {
       const completions = params.get('cq_off.cqes') + params.get('cq_entries') * cqeSize
       const shared = MAP_SHARED | MAP_POPULATE
       const lengthBytes = Math.max(submissions, completions)
-      this.#queues = mmap({ lengthBytes, flags: shared, fd, offsetBytes: IORING_OFF_SQ_RING })
+      queues = mmap({ lengthBytes, flags: shared, fd, offsetBytes: IORING_OFF_SQ_RING })
       const sqesLength = params.get('sq_entries') * sqeSize
       this.#sqes = mmap({ lengthBytes: sqesLength, flags: shared, fd, offsetBytes: IORING_OFF_SQES })
+      this.#queues = queues
     } catch (error) {
+      queues?.[Symbol.dispose]()
       fd.close()
       throw error
     }
@@ -166,39 +202,98 @@ export class IoUring implements Disposable {
   }
 
   /**
-   * Hands calls to the kernel; returns how many it took.
+   * Hands calls to the kernel; returns how many it took. Fewer than were given when it has no room for more: the others
+   * are not in the queue, and can be given again. One that the kernel finds invalid is taken, and its result says so.
    *
-   * @throws RangeError for more than the queue has room for; {@link SysError} of `io_uring_enter`
+   * @throws RangeError for more than the queue has room for, and for an operation that takes addresses beside `memory`;
+   * TypeError after disposal; {@link SysError} of `io_uring_enter` when none was taken
    */
   submit(submissions: readonly Submission[]): number {
-    const { params } = this.#ring
-    const [headAt, tailAt] = [params.get('sq_off.head') >> 2, params.get('sq_off.tail') >> 2]
+    this.#refuseDisposed()
+    const list = [...submissions]
+    const entries = this.#param('sq_entries')
+    if (list.length > entries)
+      throw new RangeError(`${list.length} submissions: there is room for ${entries}`)
+    const tailAt = this.#param('sq_off.tail') >> 2
     const tail = Atomics.load(this.#words, tailAt)
-    const used = (tail - Atomics.load(this.#words, headAt)) >>> 0
-    if (used + submissions.length > params.get('sq_entries'))
-      throw new RangeError(`${submissions.length} submissions: there is no room`)
-    const mask = params.get('sq_entries') - 1
-    for (const [index, submission] of submissions.entries()) {
-      const slot = (tail + index) & mask
-      this.#fill(slot, submission)
-      this.#words[(params.get('sq_off.array') >> 2) + slot] = slot
+    const filled = list.map((submission, index) => {
+      const slot = (tail + index) & (entries - 1)
+      this.#words[(this.#param('sq_off.array') >> 2) + slot] = slot
+      return fillSubmission(this.#sqes.bytes.subarray(slot * sqeSize, (slot + 1) * sqeSize), submission)
+    })
+    for (const { user_data, mapping } of filled) this.#hold(user_data, mapping)
+    Atomics.store(this.#words, tailAt, tail + list.length)
+    let taken = 0
+    try {
+      taken = this.#enter(list.length)
+    } finally {
+      // The kernel looks at the queue in that call alone: what it left can be taken back.
+      Atomics.store(this.#words, tailAt, tail + taken)
+      for (const { user_data } of filled.slice(taken)) this.#land(user_data)
     }
-    Atomics.store(this.#words, tailAt, tail + submissions.length)
-    return io_uring_enter(this.fd, submissions.length, 0, 0)
+    return taken
   }
 
-  /** Takes the results that are there, after waiting for at least `count`. Blocks for those. */
+  /**
+   * Takes the results that are there, after waiting for at least `count`. Blocks for those.
+   *
+   * @throws TypeError after disposal; {@link SysError} of `io_uring_enter`
+   */
   wait(count = 0): Completion[] {
-    const IORING_ENTER_GETEVENTS = 1
-    if (size(count, 'count') > 0) io_uring_enter(this.fd, 0, count, IORING_ENTER_GETEVENTS)
-    const { params } = this.#ring
-    const headAt = params.get('cq_off.head') >> 2
-    const tail = Atomics.load(this.#words, params.get('cq_off.tail') >> 2)
-    const fields = new DataView(this.#queues.bytes.buffer, params.get('cq_off.cqes'))
+    this.#refuseDisposed()
+    const overflown =
+      (Atomics.load(this.#words, this.#param('sq_off.flags') >> 2) & IORING_SQ_CQ_OVERFLOW) !== 0
+    if (size(count, 'count') > 0 || this.#enters || overflown)
+      io_uring_enter(this.fd, 0, count, IORING_ENTER_GETEVENTS)
+    return this.#take()
+  }
+
+  /**
+   * Has the kernel cancel what is in flight, and closes the ring. Blocks until no operation uses memory any more, at most
+   * a second or two: memory of one that cannot be cancelled stays mapped for good then, and disposing it throws.
+   */
+  [Symbol.dispose](): void {
+    if (this.#disposed) return
+    if (this.#flights.size > 0 && !this.fd.closed) this.#settle()
+    this.#disposed = true
+    this.#queues[Symbol.dispose]()
+    this.#sqes[Symbol.dispose]()
+    this.fd.close()
+  }
+
+  #refuseDisposed(): void {
+    if (this.#disposed) throw new TypeError('the ring is disposed')
+  }
+
+  #param(name: Parameters<IoUringSetup['params']['get']>[0]): number {
+    return Number(this.#ring.params.get(name))
+  }
+
+  /** Enters the kernel until it has taken `count` submissions: it returns after each that is invalid. */
+  #enter(count: number): number {
+    let taken = 0
+    while (taken < count) {
+      try {
+        const more = io_uring_enter(this.fd, count - taken, 0, 0)
+        if (more === 0) break
+        taken += more
+      } catch (error) {
+        if (taken === 0) throw error
+        break
+      }
+    }
+    return taken
+  }
+
+  #take(): Completion[] {
+    const headAt = this.#param('cq_off.head') >> 2
+    const tail = Atomics.load(this.#words, this.#param('cq_off.tail') >> 2)
+    const fields = new DataView(this.#queues.bytes.buffer, this.#param('cq_off.cqes'))
+    const mask = this.#param('cq_entries') - 1
     const completions: Completion[] = []
     let head = Atomics.load(this.#words, headAt)
     for (; head !== tail; head = (head + 1) | 0) {
-      const at = (head & (params.get('cq_entries') - 1)) * cqeSize
+      const at = (head & mask) * cqeSize
       completions.push({
         user_data: fields.getBigUint64(at, true),
         res: fields.getInt32(at + 8, true),
@@ -206,41 +301,41 @@ export class IoUring implements Disposable {
       })
     }
     Atomics.store(this.#words, headAt, head)
+    // One with IORING_CQE_F_MORE is not the operation's last: the kernel still uses the memory.
+    for (const { user_data, flags } of completions)
+      if ((flags & IORING_CQE_F_MORE) === 0) this.#land(user_data)
     return completions
   }
 
-  /** Closes the ring; calls in flight are cancelled or completed by the kernel. */
-  [Symbol.dispose](): void {
-    this.#queues[Symbol.dispose]()
-    this.#sqes[Symbol.dispose]()
-    this.fd.close()
+  #hold(user_data: bigint, mapping: Mapping | undefined): void {
+    const flight = this.#flights.get(user_data) ?? { count: 0, releases: [] }
+    this.#flights.set(user_data, flight)
+    flight.count++
+    if (mapping !== undefined) flight.releases.push(holdMapping(mapping))
   }
 
-  /** `struct io_uring_sqe`: opcode, flags, ioprio, fd, off, addr, len, op flags, user_data. */
-  #fill(slot: number, submission: Submission): void {
-    const { opcode, flags = 0, fd, off = 0, memory, op_flags = 0, user_data = 0n } = submission
-    const [address, length] = memory === undefined ? [0, 0] : placeOf(memory)
-    const number = fd === undefined ? -1 : fdNumber(fd)
-    const sqe = bytes(this.#sqes.bytes).subarray(slot * sqeSize, (slot + 1) * sqeSize)
-    sqe.fill(0)
-    const fields = new DataView(sqe.buffer, sqe.byteOffset, sqeSize)
-    fields.setUint8(0, u32(opcode, 'opcode'))
-    fields.setUint8(1, u32(flags, 'flags'))
-    fields.setInt32(4, number, true)
-    fields.setBigUint64(8, u64(off, 'off'), true)
-    fields.setBigUint64(16, BigInt(address), true)
-    fields.setUint32(24, length, true)
-    fields.setUint32(28, u32(op_flags, 'op_flags'), true)
-    fields.setBigUint64(32, u64(user_data, 'user_data'), true)
+  /** A result came. Which of several with one `user_data` it is of is not known: their memory is let go with the last. */
+  #land(user_data: bigint): void {
+    const flight = this.#flights.get(user_data)
+    if (flight === undefined || --flight.count > 0) return
+    this.#flights.delete(user_data)
+    for (const release of flight.releases) release()
   }
-}
 
-function placeOf({
-  mapping,
-  offset,
-  length,
-}: NonNullable<Submission['memory']>): [address: number, length: number] {
-  if (size(offset, 'offset') + size(length, 'length') > liveMapping(mapping).bytes.length)
-    throw new RangeError(`memory: ${offset} and ${length} bytes are not in the mapping`)
-  return [mapping.address + offset, length]
+  /** Has the kernel cancel what is in flight, and takes the results. */
+  #settle(): void {
+    const request = alloc(structs.io_uring_sync_cancel_reg)
+    request.set('fd', -1)
+    request.set('flags', IORING_ASYNC_CANCEL_ANY | IORING_ASYNC_CANCEL_ALL)
+    request.set('timeout.tv_sec', BigInt(settleMs) / 1000n)
+    // Fails before Linux 6.0, when nothing is left, and after the time: what matters is what comes of it.
+    raw.register(this.fd.fd, IORING_REGISTER_SYNC_CANCEL, request.bytes, 1)
+    const deadline = performance.now() + settleMs
+    for (;;) {
+      const result = raw.enter(this.fd.fd, 0, 0, IORING_ENTER_GETEVENTS, null, 0)
+      this.#take()
+      if (this.#flights.size === 0 || isError(result) || performance.now() > deadline) return
+      Bun.sleepSync(1)
+    }
+  }
 }

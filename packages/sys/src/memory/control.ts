@@ -4,7 +4,7 @@ import { check } from '../errno.ts'
 import { OwnedFd } from '../fd.ts'
 import { bind } from '../raw.ts'
 import { size, u32 } from '../raw/arguments.ts'
-import { forgetMapping, liveMapping, makeMapping, type Mapping } from './mapping.ts'
+import { forgetMapping, liveMapping, makeMapping, type Mapping, refuseHeld } from './mapping.ts'
 
 const raw = {
   mprotect: bind('mprotect', 'int', 'int', 'int'),
@@ -130,12 +130,13 @@ export function mincore(mapping: Mapping): Uint8Array {
  * `mremap(old_address, old_size, new_size, MREMAP_MAYMOVE)` — makes a mapping longer or shorter. `mapping` is disposed by
  * that, and its `bytes` must not be touched again: the result is where the memory is.
  *
- * @throws {@link SysError} `ENOMEM`; then `mapping` is as it was
+ * @throws {@link SysError} `ENOMEM`; then `mapping` is as it was; TypeError while an operation of an `IoUring` uses it
  * @see https://man7.org/linux/man-pages/man2/mremap.2.html
  */
 export function mremap(mapping: Mapping, lengthBytes: number): Mapping {
   const { address, bytes } = liveMapping(mapping)
   if (size(lengthBytes, 'lengthBytes') === 0) throw new RangeError('lengthBytes: 0')
+  refuseHeld(mapping)
   const moved = check(raw.mremap(address, bytes.length, lengthBytes, MREMAP_MAYMOVE), 'mremap')
   forgetMapping(mapping)
   return makeMapping(moved, lengthBytes)

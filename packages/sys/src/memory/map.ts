@@ -12,7 +12,10 @@ const raw = {
 
 /** What to map. */
 export interface MmapOptions {
-  /** How much; the kernel rounds up to pages. */
+  /**
+   * How much; the kernel rounds up to pages. Give whole huge pages with MAP_HUGETLB and for files of such: it maps
+   * those, and `mprotect`, `madvise` and their like refuse parts of them.
+   */
   lengthBytes: number
   /** PROT_READ, PROT_WRITE. Default: both. */
   prot?: number
