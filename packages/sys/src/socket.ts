@@ -136,6 +136,33 @@ export function accept4(fd: AsFd, flags = 0): Accepted {
 }
 
 /**
+ * `accept4(sockfd, NULL, NULL, flags)` — {@link accept4} without asking who it is: the only way for AF_ALG, whose sockets
+ * have no addresses.
+ *
+ * @param flags - SOCK_NONBLOCK for the new socket
+ * @throws {@link SysError} as {@link accept4}
+ * @see https://docs.kernel.org/crypto/userspace-if.html
+ *
+ * @example
+ * ```ts no-run
+ * import { AF_ALG, SOCK_SEQPACKET } from '@pkg/sys/constants'
+ * import { read, write } from '@pkg/sys/io'
+ * import { accept4_unnamed, bind, socket } from '@pkg/sys/socket'
+ *
+ * using algorithm = socket(AF_ALG, SOCK_SEQPACKET, 0)
+ * bind(algorithm, { family: AF_ALG, type: 'hash', name: 'sha256' })
+ * using operation = accept4_unnamed(algorithm)
+ * write(operation, new TextEncoder().encode('text'))
+ * const digest = new Uint8Array(32)
+ * read(operation, digest)
+ * ```
+ */
+export function accept4_unnamed(fd: AsFd, flags = 0): OwnedFd {
+  const result = raw.accept4(fdNumber(fd), null, null, u32(flags, 'flags') | SOCK_CLOEXEC)
+  return new OwnedFd(check(result, 'accept4'))
+}
+
+/**
  * `sendto(sockfd, buf, len, flags, dest_addr, addrlen)` — sends `buffer`; returns how many bytes were taken.
  *
  * @param flags - MSG_DONTWAIT, MSG_NOSIGNAL …
@@ -268,6 +295,7 @@ function addressStorage(): AddressStorage {
 /** An address as an error message names it. */
 function describe(address: SocketAddress): string {
   if ('path' in address) return address.path.replace('\0', '@')
+  if ('type' in address) return `${address.type} ${address.name}`
   if ('cid' in address) return `vsock ${address.cid}:${address.port}`
   if ('groups' in address) return `netlink ${address.pid}`
   if ('ifindex' in address) return `interface ${address.ifindex}`

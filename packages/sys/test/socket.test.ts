@@ -1,9 +1,11 @@
 // Sockets and their addresses, beside node:net and /proc/net.
+import { createHash } from 'node:crypto'
 import { readFileSync, readlinkSync } from 'node:fs'
 import { connect as connectNode, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { describe, expect, test } from 'vitest'
 import {
+  AF_ALG,
   AF_INET,
   AF_INET6,
   AF_NETLINK,
@@ -18,6 +20,7 @@ import {
   SOCK_DGRAM,
   SOCK_NONBLOCK,
   SOCK_RAW,
+  SOCK_SEQPACKET,
   SOCK_STREAM,
   SOL_SOCKET,
   SO_PASSCRED,
@@ -26,6 +29,7 @@ import {
 } from '../src/constants.ts'
 import type { OwnedFd } from '../src/fd.ts'
 import { fcntl, memfd_create, read, write } from '../src/io.ts'
+import { syscall } from '../src/raw.ts'
 import { reactor } from '../src/reactor.ts'
 import * as net from '../src/socket.ts'
 import { decodeSocketAddress, encodeSocketAddress } from '../src/socket/address.ts'
@@ -52,6 +56,12 @@ describe('addresses', () => {
     ['a Unix path', { family: AF_UNIX, path: '/x' }, '01002f7800'],
     ['an abstract name', { family: AF_UNIX, path: '\0ab' }, '0100006162'],
     ['an unnamed Unix socket', { family: AF_UNIX, path: '' }, '0100'],
+    ['an abstract name with NULs', { family: AF_UNIX, path: '\0ab\0c\0\0' }, '010000616200630000'],
+    [
+      'an algorithm',
+      { family: AF_ALG, type: 'hash', name: 'sha256' },
+      `2600${hex(bytes('hash')).padEnd(28, '0')}${'00'.repeat(8)}${hex(bytes('sha256')).padEnd(128, '0')}`,
+    ],
     ['vsock', { family: AF_VSOCK, cid: 0xffff_ffff, port: 1024 }, '2800000000040000ffffffff00000000'],
   ]
   test.each(addresses)('of %s are what the kernel lays out, and are read back', (_, address, expected) => {
@@ -76,6 +86,10 @@ describe('addresses', () => {
       { family: AF_INET6, address: 'fe80::1%lo', port: 1 },
       { family: AF_UNIX, path: `/${'x'.repeat(107)}` },
       { family: AF_UNIX, path: 'a\0b' },
+      { family: AF_ALG, type: 'x'.repeat(14), name: 'sha256' },
+      { family: AF_ALG, type: 'hash', name: 'x'.repeat(64) },
+      { family: AF_ALG, type: 'hash', name: 'a\0b' },
+      { family: AF_ALG, type: 'hash' },
       { family: 99 },
     ]
     for (const address of refused) {
@@ -83,6 +97,52 @@ describe('addresses', () => {
     }
     expect(() => encodeSocketAddress({ family: AF_UNIX, path: 'x'.repeat(107) })).not.toThrow()
   })
+})
+
+test('connect() reaches an abstract name that a program in C padded with NULs', () => {
+  using server = net.socket(AF_UNIX, SOCK_STREAM, 0)
+  const address = new Uint8Array(new ArrayBuffer(110))
+  address.set([AF_UNIX, 0, 0, ...bytes(`solo-padded-${process.pid}`)])
+  expect(syscall('bind', server.fd, address, address.length)).toBe(0)
+  net.listen(server, 1)
+  const name = net.getsockname(server)
+  if (name?.family !== AF_UNIX) throw new TypeError('no address')
+  expect(name.path).toHaveLength(108)
+  using client = net.socket(AF_UNIX, SOCK_STREAM, 0)
+  net.connect(client, name)
+  expect(net.getpeername(client)).toEqual(name)
+})
+
+/** The family's socket; undefined where the kernel was built without it (CONFIG_CRYPTO_USER_API_HASH). */
+function algorithms(): OwnedFd | undefined {
+  const made = codeOf(() => net.socket(AF_ALG, SOCK_SEQPACKET, 0))
+  return made === 'EAFNOSUPPORT' ? undefined : (made as OwnedFd)
+}
+
+test('accept4_unnamed() and bind() of AF_ALG: a hash by the kernel', ({ skip }) => {
+  using algorithm = algorithms()
+  if (algorithm === undefined) return skip('this kernel has no AF_ALG')
+  net.bind(algorithm, { family: AF_ALG, type: 'hash', name: 'sha256' })
+  using operation = net.accept4_unnamed(algorithm)
+  expect(net.sendmsg(operation, { buffers: [bytes('some'), bytes('text')] })).toBe(8)
+  const digest = new Uint8Array(32)
+  expect(read(operation, digest)).toBe(32)
+  expect(hex(digest)).toBe(createHash('sha256').update('sometext').digest('hex'))
+  using other = algorithms()
+  expect(codeOf(() => net.bind(other ?? -1, { family: AF_ALG, type: 'hash', name: 'none' }))).toBe('ENOENT')
+})
+
+test('accept4_unnamed() takes a connection of another family too', () => {
+  using server = net.socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0)
+  const name = { family: AF_UNIX, path: `\0solo-unnamed-${process.pid}` } as const
+  net.bind(server, name)
+  net.listen(server, 1)
+  expect(codeOf(() => net.accept4_unnamed(server))).toBe('EAGAIN')
+  using client = net.socket(AF_UNIX, SOCK_STREAM, 0)
+  net.connect(client, name)
+  using accepted = net.accept4_unnamed(server, SOCK_NONBLOCK)
+  net.sendto(client, bytes('hello'), 0)
+  expect(read(accepted, new Uint8Array(8))).toBe(5)
 })
 
 describe('streams of socket()', () => {

@@ -1,6 +1,14 @@
 // Socket addresses: between objects and the kernel's sockaddr structs.
-import { AF_INET, AF_INET6, AF_NETLINK, AF_PACKET, AF_UNIX, AF_VSOCK } from '../generated/constants/socket.ts'
-import { u32 } from '../raw/arguments.ts'
+import {
+  AF_ALG,
+  AF_INET,
+  AF_INET6,
+  AF_NETLINK,
+  AF_PACKET,
+  AF_UNIX,
+  AF_VSOCK,
+} from '../generated/constants/socket.ts'
+import { cString, fromCString, u32 } from '../raw/arguments.ts'
 import { alloc, view } from '../struct.ts'
 import * as structs from '../generated/structs/socket.ts'
 import { formatIpv6, parseIpv4, parseIpv6 } from './ip-text.ts'
@@ -22,7 +30,17 @@ export type SocketAddress =
       /** Hardware address. */
       address?: Uint8Array
     }
-  | { family: typeof AF_UNIX; /** A leading NUL: abstract. Empty: unnamed. */ path: string }
+  | {
+      family: typeof AF_UNIX
+      /** A leading NUL: abstract, with all bytes after it, which may be NULs too. Empty: unnamed. */ path: string
+    }
+  | {
+      family: typeof AF_ALG
+      /** `hash`, `skcipher`, `aead`, `rng` */
+      type: string
+      /** An algorithm of /proc/crypto: `sha256`, `cbc(aes)` */
+      name: string
+    }
   | { family: typeof AF_VSOCK; cid: number; port: number }
 
 /** Room for any address (`struct sockaddr_storage`), in bytes. */
@@ -73,6 +91,13 @@ export function encodeSocketAddress(address: SocketAddress): Uint8Array {
     }
     case AF_UNIX:
       return encodeUnix(address.path)
+    case AF_ALG: {
+      const result = alloc(structs.sockaddr_alg)
+      result.set('salg_family', AF_ALG)
+      result.set('salg_type', field(address.type, 'type', structs.sockaddr_alg.fields.salg_type[2]))
+      result.set('salg_name', field(address.name, 'name', structs.sockaddr_alg.fields.salg_name[2]))
+      return result.bytes
+    }
     case AF_VSOCK: {
       const result = alloc(structs.sockaddr_vm)
       result.set('svm_family', AF_VSOCK)
@@ -85,10 +110,20 @@ export function encodeSocketAddress(address: SocketAddress): Uint8Array {
   }
 }
 
-/** A path ends with a NUL; an abstract name begins with one and ends where the length says (unix(7)). */
+/** `text` as a field that a NUL ends: longer ones would be cut without a word. */
+function field(text: string, name: string, size: number): Uint8Array {
+  const encoded = cString(text, name)
+  if (encoded.length > size) throw new RangeError(`${name} is longer than ${size - 1} bytes: ${text}`)
+  return encoded
+}
+
+/**
+ * A path ends with a NUL; an abstract name begins with one and ends where the length says (unix(7)): programs in C that
+ * bind with the whole struct have names that end with many.
+ */
 function encodeUnix(path: string): Uint8Array {
   const abstract = path.startsWith('\0')
-  if (path.indexOf('\0', abstract ? 1 : 0) >= 0) throw new TypeError('path contains a NUL byte')
+  if (!abstract && path.includes('\0')) throw new TypeError('path contains a NUL byte')
   const name = new TextEncoder().encode(abstract || path === '' ? path : `${path}\0`)
   if (name.length > sunPathSizeMax)
     throw new RangeError(`path is longer than ${sunPathSizeMax - 1} bytes: ${path}`)
@@ -130,6 +165,10 @@ export function decodeSocketAddress(bytes: Uint8Array<ArrayBuffer>, sizeBytes: n
     case AF_UNIX: {
       const name = new TextDecoder().decode(bytes.subarray(sunPathOffset, sizeBytes))
       return { family, path: name.startsWith('\0') ? name : name.replace(/\0.*$/s, '') }
+    }
+    case AF_ALG: {
+      const from = view(structs.sockaddr_alg, bytes)
+      return { family, type: fromCString(from.get('salg_type')), name: fromCString(from.get('salg_name')) }
     }
     case AF_VSOCK: {
       const from = view(structs.sockaddr_vm, bytes)
