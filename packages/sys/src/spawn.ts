@@ -3,19 +3,21 @@
 import { AT_FDCWD, X_OK } from './generated/constants/open.ts'
 import { STATX_TYPE, S_IFMT, S_IFREG } from './generated/constants/stat.ts'
 import { errnoNumber, SysError } from './errno.ts'
-import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
+import type { AsFd, OwnedFd } from './fd.ts'
 import { faccessat, statx } from './fs.ts'
-import { duplicate, pipe2, setNonBlocking } from './io.ts'
 import type { IoPriority } from './limits.ts'
 import type { Program } from './program.ts'
 import { explainCall } from './program/explain.ts'
 import type { WaitOptions } from './reactor.ts'
-import { cloneBeside } from './spawn/beside.ts'
-import { type ChildPipes, makeChild } from './spawn/child.ts'
+import { cloneBeside, kill } from './spawn/beside.ts'
+import { makeChild } from './spawn/child.ts'
 import { type Cloned, cloneChild, type CloneRequest, namespaceFlags, reap } from './spawn/clone.ts'
 import { needsParent, writeIdMaps } from './spawn/confine.ts'
+import { writeOomScore } from './spawn/oom-score.ts'
 import { Rendezvous } from './spawn/rendezvous.ts'
+import { childFds, closeAll, type OpenedStdio, openStdio } from './spawn/stdio.ts'
 import { type ChildFd, childProgram } from './spawn/steps.ts'
+import { validateOptions } from './spawn/validate.ts'
 
 /** What one of the child's first three descriptors is. */
 export type Stdio = 'null' | 'inherit' | 'pipe' | AsFd
@@ -59,13 +61,16 @@ export interface SpawnOptions {
   args?: readonly string[]
   /** argv[0]; default: `file`. */
   argv0?: string
-  /** The whole environment: nothing is inherited. */
-  env: Readonly<Record<string, string>>
+  /** The whole environment: nothing is inherited. Variables that are undefined are left out. */
+  env: Readonly<Record<string, string | undefined>>
   /** Working directory; default: the parent's. */
   cwd?: string
   /** Standard input, output and error; default: inherited. */
   stdio?: readonly [Stdio, Stdio, Stdio]
-  /** Further descriptors by their number in the child. All others are closed at exec. */
+  /**
+   * Further descriptors by their number in the child. All others are closed at exec. One that is not open is an error,
+   * while a closed one of ours that stdio inherits is closed in the child too.
+   */
   fds?: Readonly<Record<number, AsFd>>
   /** Makes it the leader of a new session. */
   newSession?: boolean
@@ -89,7 +94,10 @@ export interface SpawnOptions {
   ioPriority?: IoPriority
   /** SCHED_FIFO and 1 … 99, SCHED_BATCH and 0 …: see `sched_setscheduler` of `@pkg/sys/scheduler`. */
   scheduling?: Scheduling
-  /** −1000 … 1000. */
+  /**
+   * −1000 … 1000. `spawn` sets it before the program runs. With `spawnBeside` and with lists of ids this process does, as
+   * soon as the child has left its memory: the program has run for some microseconds by then.
+   */
   oomScoreAdj?: number
   /** File mode creation mask. */
   umask?: number
@@ -107,7 +115,9 @@ export interface SpawnOptions {
   gidMap?: IdMap | readonly IdMap[]
   /**
    * Adds calls that the child makes before it gives up privileges: mounts, `pivot_root`, a hostname. They run after
-   * `cwd` is entered and descriptors are in place; the first that fails ends the child and is named in the error.
+   * `cwd` is entered and descriptors are in place; the first that fails ends the child and is named in the error. Until
+   * exec the child is in this process's memory: what belongs to the memory (coredump_filter, PR_SET_THP_DISABLE, and the
+   * oom_score_adj with `spawnBeside`) such calls change for this process, for good.
    */
   setup?: (child: Program) => void
   /** All the capabilities that it has, by number, ambient too; `[]` for none, for root inside as well. */
@@ -163,7 +173,10 @@ export interface Child extends Disposable {
   wait(options?: WaitOptions): Promise<ExitStatus>
   /** Sends a signal. It cannot hit another process that got the id. */
   kill(signal: number): void
-  /** Closes our descriptors. The child goes on. */
+  /**
+   * Closes our descriptors. The child goes on, and when it has ended it stays a zombie until somebody waits for it: call
+   * {@link Child.wait} before.
+   */
   [Symbol.dispose](): void
 }
 
@@ -175,6 +188,9 @@ export interface Child extends Disposable {
  *
  * Beside `Bun.spawn` and `node:child_process` it works; in PID 1 use neither of them, for a reaper that waits for
  * all children takes theirs too.
+ *
+ * Each child is to be waited for, by `wait()` or by a reaper of all: one whose handle is dropped or disposed without that
+ * is a zombie from its end to that of this process, and keeps its process id.
  *
  * @throws {@link SysError} `ENOENT` no such program (or interpreter of a script); `EACCES` not executable; `EPERM`
  * not allowed; TypeError and RangeError for options that cannot be
@@ -192,7 +208,7 @@ export interface Child extends Disposable {
 export function spawn(options: SpawnOptions): Child {
   const prepared = prepare(options)
   try {
-    const request = requestOf(prepared)
+    const request = requestOf(prepared, !needsParent(options))
     const { pid, pidfd } = started(request, cloneChild(request))
     return makeChild(pid, pidfd, prepared.stdio.parent)
   } catch (error) {
@@ -232,7 +248,7 @@ export async function spawnBeside(options: SpawnOptions, { signal }: WaitOptions
   signal?.throwIfAborted()
   const prepared = prepare(options)
   try {
-    const request = requestOf(prepared)
+    const request = requestOf(prepared, false)
     const running = cloneBeside(request, signal)
     // The child has copies by now.
     closeAll(prepared.stdio.child)
@@ -253,8 +269,8 @@ interface Prepared {
 }
 
 function prepare(options: SpawnOptions): Prepared {
-  validateEnvironment(options.env)
-  const stdio: OpenedStdio = { ours: [0, 1, 2], parent: {}, child: [] }
+  validateOptions(options)
+  const stdio: OpenedStdio = { ours: ['inherit', 'inherit', 'inherit'], parent: {}, child: [] }
   try {
     openStdio(options, stdio)
     const fds = childFds(options, stdio.ours)
@@ -265,68 +281,8 @@ function prepare(options: SpawnOptions): Prepared {
   }
 }
 
-function closeAll(fds: readonly OwnedFd[]): void {
-  for (const fd of fds) fd.close()
-}
-
-interface OpenedStdio {
-  /** What each of 0, 1, 2 will be in the child. */
-  ours: [ChildFd, ChildFd, ChildFd]
-  /** Pipe ends for the parent to keep. */
-  parent: ChildPipes
-  /** Pipe ends to close once the child has them. */
-  child: OwnedFd[]
-}
-
-const stdioNames = ['stdin', 'stdout', 'stderr'] as const
-
-function openStdio(options: SpawnOptions, opened: OpenedStdio): void {
-  for (const [number, name] of stdioNames.entries()) {
-    const stdio = options.stdio?.[number] ?? 'inherit'
-    if (stdio === 'inherit') continue
-    if (stdio !== 'pipe') {
-      opened.ours[number] = stdio === 'null' ? stdio : fdNumber(stdio)
-      continue
-    }
-    const pipe = pipe2(0)
-    const [kept, given] = (number === 0 ? [pipe.write, pipe.read] : [pipe.read, pipe.write]).map(
-      aboveStdio,
-    ) as [OwnedFd, OwnedFd]
-    opened.parent[name] = kept
-    opened.child.push(given)
-    setNonBlocking(kept, true)
-    opened.ours[number] = given.fd
-  }
-}
-
-/** Where our own 0, 1 or 2 is closed a new pipe takes its number, and 'inherit' would hand it on. */
-function aboveStdio(fd: OwnedFd): OwnedFd {
-  if (fd.fd > 2) return fd
-  using low = fd
-  return duplicate(low)
-}
-
-function childFds(options: SpawnOptions, stdio: readonly ChildFd[]): Map<number, ChildFd> {
-  const fds = new Map<number, ChildFd>(stdio.entries())
-  for (const [number, fd] of Object.entries(options.fds ?? {})) {
-    const target = Number(number)
-    if (!Number.isInteger(target) || target < 3)
-      throw new RangeError(`fds: not a number above stdio: ${number}`)
-    fds.set(target, fdNumber(fd))
-  }
-  return fds
-}
-
-function validateEnvironment(env: Readonly<Record<string, string>>): void {
-  for (const name of Object.keys(env)) {
-    if (name === '' || name.includes('='))
-      throw new TypeError(`env: not a variable's name: ${JSON.stringify(name)}`)
-  }
-}
-
 /** Looks in PATH, as execvp(3) does. A name that is not found there is never looked for anywhere else. */
 function findProgram({ file, env }: SpawnOptions): string {
-  if (file === '') throw new TypeError('spawn: file is empty')
   if (file.includes('/')) return file
   for (const folder of (env['PATH'] ?? '/usr/local/bin:/usr/bin:/bin').split(':')) {
     const candidate = `${folder || '.'}/${file}`
@@ -339,18 +295,22 @@ function isFile(path: string): boolean {
   return (statx(AT_FDCWD, path, 0, STATX_TYPE).stx_mode & S_IFMT) === S_IFREG
 }
 
-function requestOf({ options, file, fds }: Prepared): CloneRequest {
+/** What is asked of clone. `suspends`: this thread waits in the kernel until the child has left its memory. */
+function requestOf({ options, file, fds }: Prepared, suspends: boolean): StartRequest {
   let rendezvous: Rendezvous | undefined
   const meet = (program: Program): void => {
     rendezvous = new Rendezvous(program)
   }
   const isAttended = needsParent(options)
+  const { oomScoreAdj, ...others } = options
   return {
     caller: 'spawn',
     path: file,
     flags: namespaceFlags(options.namespaces ?? 0, 'spawn'),
     cgroup: options.cgroup,
-    program: (legacyClone) => childProgram(file, options, fds, legacyClone, isAttended ? meet : undefined),
+    program: (legacyClone) =>
+      childProgram(file, suspends ? options : others, fds, legacyClone, isAttended ? meet : undefined),
+    oomScore: suspends ? undefined : oomScoreAdj,
     meanwhile: isAttended
       ? (child) => {
           writeIdMaps(child.pid, options)
@@ -360,16 +320,31 @@ function requestOf({ options, file, fds }: Prepared): CloneRequest {
   }
 }
 
+/** A request, and what is left to do when the child has executed its program. */
+interface StartRequest extends CloneRequest {
+  oomScore: number | undefined
+}
+
 /** The child, if its program was executed; the error of the step that failed otherwise. */
-function started({ path }: CloneRequest, cloned: Cloned): Cloned {
-  const failure = cloned.program.failure(cloned.compiled)
-  if (failure === undefined) return cloned
-  reap(cloned.pidfd)
-  throw new SysError({
-    errno: failure.errno,
-    syscall: 'spawn',
-    path,
-    // The arguments of execve are the program's own, and many.
-    attempt: failure.step.name === 'execve' ? 'execve' : explainCall(failure.step),
-  })
+function started({ path, oomScore }: StartRequest, cloned: Cloned): Cloned {
+  const { pid, pidfd, program, compiled } = cloned
+  const failure = program.failure(compiled)
+  if (failure !== undefined) {
+    reap(pidfd)
+    throw new SysError({
+      errno: failure.errno,
+      syscall: 'spawn',
+      path,
+      // The arguments of execve are the program's own, and many.
+      attempt: failure.step.name === 'execve' ? 'execve' : explainCall(failure.step),
+    })
+  }
+  try {
+    if (oomScore !== undefined) writeOomScore(pid, pidfd, oomScore)
+    return cloned
+  } catch (error) {
+    kill(cloned)
+    reap(pidfd)
+    throw error
+  }
 }

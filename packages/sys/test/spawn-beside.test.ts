@@ -11,6 +11,7 @@ import { prctl_get_dumpable } from '../src/prctl.ts'
 import type { Program } from '../src/program.ts'
 import { spawn, spawnBeside, type SpawnOptions } from '../src/spawn.ts'
 import { readAll } from './child-output.ts'
+import { scriptResult } from './child-script.ts'
 import { leftOpen, zombieCount } from './left-behind.ts'
 
 let folder = ''
@@ -185,4 +186,53 @@ test('spawnBeside() waits for a lock that this process holds', async () => {
   flock(held, c.LOCK_UN)
   using child = await starting
   expect((await child.wait()).code).toBe(0)
+})
+
+// Needs root: ids of others are mapped.
+test('oomScoreAdj is of the child alone, where this thread is not suspended too', async () => {
+  const own = (): string => readFileSync('/proc/self/oom_score_adj', 'utf8')
+  const before = own()
+  const sleeper = { file: '/bin/sleep', args: ['60'], env: {} }
+  const map = [{ inside: 0, outside: 0 }]
+  using first = await spawnBeside({ ...sleeper, oomScoreAdj: 500 })
+  using second = spawn({
+    ...sleeper,
+    ...{ oomScoreAdj: 700, namespaces: c.CLONE_NEWUSER, uidMap: map, gidMap: map },
+  })
+  using third = await spawnBeside(sleeper)
+  expect(own()).toBe(before)
+  const scores = [first, second, third].map(({ pid }) =>
+    readFileSync(`/proc/${pid}/oom_score_adj`, 'utf8').trim(),
+  )
+  expect(scores).toEqual(['500', '700', before.trim()])
+  for (const child of [first, second, third]) {
+    child.kill(c.SIGKILL)
+    await child.wait()
+  }
+  // One that has ended already has no score that counts.
+  using short = await spawnBeside({ file: '/bin/true', env: {}, oomScoreAdj: 300 })
+  expect((await short.wait()).code).toBe(0)
+})
+
+// Needs root: users are changed.
+test('children of several Workers at once take nothing from this process', () => {
+  const source = `
+    import { spawn } from '${join(import.meta.dirname, '../src/spawn.ts')}'
+    for (let count = 0; count < 300; count++) {
+      using child = spawn({ file: '/bin/true', env: {}, uid: 65534, gid: 65534, groups: [] })
+      await child.wait()
+    }
+    postMessage('done')`
+  const found = scriptResult(`
+    import { prctl_get_dumpable } from '@pkg/sys/prctl'
+    const found = [prctl_get_dumpable()]
+    const url = URL.createObjectURL(new Blob([${JSON.stringify(source)}]))
+    const workers = [0, 1, 2].map(() => new Worker(url))
+    await Promise.all(workers.map((one) => new Promise((resolve, reject) => {
+      one.onmessage = resolve
+      one.onerror = (event) => reject(new Error(event.message))
+    })))
+    process.stdout.write(JSON.stringify([...found, prctl_get_dumpable()]))
+    process.exit(0)`)
+  expect(found).toEqual([true, true])
 })

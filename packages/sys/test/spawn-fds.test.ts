@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { AT_FDCWD, O_RDONLY } from '../src/constants.ts'
 import { openat } from '../src/fs.ts'
-import { dup3, memfd_create, pipe2 } from '../src/io.ts'
+import { dup3, duplicate, memfd_create, pipe2 } from '../src/io.ts'
 import { bind } from '../src/raw.ts'
 import { spawn, type SpawnOptions } from '../src/spawn.ts'
 import { output, readAll, run, shell } from './child-output.ts'
@@ -151,8 +151,67 @@ test('spawn() names fcntl or dup3 when a source is not open', () => {
     /^spawn \/bin\/true: dup3\(\d+, \d+, 0\): EBADF/,
   )
   expect(() => spawn({ file: '/bin/true', env: {}, fds: { 7: 900, 900: 1 } })).toThrow(
-    /^spawn \/bin\/true: fcntl\(\d+, F_DUPFD, \d+\): EBADF/,
+    /^spawn \/bin\/true: fcntl\(900, F_GETFD\): EBADF/,
   )
+})
+
+test('spawn() refuses a source that is not open, whatever number its own descriptors get', () => {
+  const free = duplicate(0)
+  const closed = free.fd
+  free.close()
+  const start = (options: Partial<SpawnOptions>): unknown => spawn({ file: '/bin/true', env: {}, ...options })
+  // The next that is opened gets the number.
+  expect(() => start({ fds: { 77: closed }, stdio: ['null', 'null', 'null'] })).toThrow('EBADF')
+  expect(() => start({ fds: { [closed]: closed }, stdio: ['null', 'null', 'null'] })).toThrow('EBADF')
+  expect(() => start({ fds: { 777: 777 } })).toThrow('fcntl(777, F_SETFD, 0): EBADF')
+  expect(() => start({ fds: { 775: 776, 776: 1, 774: 777 } })).toThrow('EBADF')
+})
+
+test('spawn() leaves closed what is inherited and closed here, with /dev/null for another', () => {
+  const links = scriptResult(`
+    import { spawn } from '@pkg/sys/spawn'
+    import { syscall } from '@pkg/sys/raw'
+    import { readAll } from './test/child-output.ts'
+    syscall('close', 0)
+    const script = 'for n in 0 2; do readlink /proc/$$/fd/$n || echo none; done'
+    using child = spawn({ file: '/bin/sh', args: ['-c', script], env: {}, stdio: ['inherit', 'pipe', 'null'] })
+    const text = await readAll(child.stdout)
+    await child.wait()
+    process.stdout.write(JSON.stringify(text.split('\\n')))`)
+  expect(links).toEqual(['none', '/dev/null', ''])
+})
+
+test('spawn() hands on nothing else where close_range is refused, and fails where only the child may not', () => {
+  const found = scriptResult(`
+    import * as c from '@pkg/sys/constants'
+    import { dup3 } from '@pkg/sys/io'
+    import { prctl_set_no_new_privs } from '@pkg/sys/prctl'
+    import { seccomp_set_mode_filter, seccompErrno, seccompFilter } from '@pkg/sys/seccomp'
+    import { spawn } from '@pkg/sys/spawn'
+    import { readAll } from './test/child-output.ts'
+    // Without close-on-exec, as other libraries leave them; far away, too.
+    for (const number of [50, 700]) dup3(0, number, 0)
+    const list = async (setup) => {
+      try {
+        using child = spawn({ file: '/bin/ls', args: ['/proc/self/fd'], env: {}, stdio: ['null', 'pipe', 'inherit'], fds: { 60: 0 }, setup })
+        const text = await readAll(child.stdout)
+        await child.wait()
+        return text.trim().split('\\n')
+      } catch (error) { return error.message.replace(/close_range[^:]*: /, 'close_range: ') }
+    }
+    const filter = seccompFilter({ rules: [{ calls: ['close_range'], action: seccompErrno('EPERM') }] })
+    const found = [await list()]
+    found.push(await list((child) => {
+      child.call('prctl', c.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+      child.call('seccomp', c.SECCOMP_SET_MODE_FILTER, 0, child.words([filter.length / 8, child.memory(filter)]))
+    }))
+    prctl_set_no_new_privs()
+    seccomp_set_mode_filter(filter, c.SECCOMP_FILTER_FLAG_TSYNC)
+    found.push(await list())
+    process.stdout.write(JSON.stringify(found))`)
+  // The last is of ls itself.
+  const given = ['0', '1', '2', '3', '60']
+  expect(found).toEqual([given, 'spawn /bin/ls: close_range: EPERM: Operation not permitted', given])
 })
 
 test('spawn() reports a closed OwnedFd before any call', () => {

@@ -12,6 +12,7 @@ import { syscall } from '../src/raw.ts'
 import { reactor } from '../src/reactor.ts'
 import { sched_getscheduler } from '../src/scheduler.ts'
 import { spawn, type SpawnOptions } from '../src/spawn.ts'
+import { openpty } from '../src/terminal.ts'
 import { output, readAll, run, shell } from './child-output.ts'
 import { runScript, scriptResult } from './child-script.ts'
 
@@ -129,6 +130,17 @@ describe('spawn() sets', () => {
     expect(await shell(script, options)).toBe(`/dev/pts/${number[0]}\nhas one\n`)
   })
 
+  test('a controlling terminal whose number another descriptor gets', async () => {
+    using pty = openpty()
+    using other = openat(AT_FDCWD, '/dev/null', c.O_RDWR)
+    const text = await shell('read -r line < /proc/self/stat; set -- $line; [ $7 = 0 ] || echo has one', {
+      newSession: true,
+      controllingTty: pty.slave,
+      fds: { [pty.slave.fd]: other },
+    })
+    expect(text).toBe('has one\n')
+  })
+
   test('noNewPrivileges', async () => {
     expect(await status('NoNewPrivs', { noNewPrivileges: true })).toBe('1')
     expect(await status('NoNewPrivs', {})).toBe('0')
@@ -242,6 +254,35 @@ describe('spawn() refuses before any call', () => {
       expect(error instanceof TypeError || error instanceof RangeError, String(error)).toBe(true)
     }
   })
+})
+
+test('spawn() leaves out variables that are undefined', async () => {
+  expect(await output({ file: '/usr/bin/env', env: { A: undefined, B: '' } })).toBe('B=\n')
+})
+
+test('spawn() says what it expected', () => {
+  const start = (options: object) => (): unknown => spawn({ file: '/bin/true', env: {}, ...options })
+  expect(() => spawn(undefined as unknown as SpawnOptions)).toThrow(TypeError)
+  for (const [options, message] of [
+    [{ file: 5 }, 'file must be a string: not a number'],
+    [{ file: '' }, 'file is empty'],
+    [{ env: undefined }, 'env must be an object of strings: the whole environment: it is missing'],
+    [{ env: { A: 5 } }, 'env.A must be a string: not a number'],
+    [{ env: { 'A=': '' } }, 'env: not a variable'],
+    [{ args: 'hello' }, 'args must be a list of strings: not a string'],
+    [{ args: ['a', 5] }, 'args[1] must be a string: not a number'],
+    [{ argv0: 5 }, 'argv0 must be a string'],
+    [{ stdio: 'pipe' }, 'stdio must be a list of three'],
+    [{ stdio: ['null', 'pipes'] }, "stdio[1] must be 'null', 'inherit', 'pipe' or a descriptor"],
+    [{ fds: [0] }, 'fds must be an object'],
+    [{ rlimits: { soft: 1 } }, 'rlimits must be a list of { resource, soft, hard }: not an object'],
+    [{ rlimits: [null] }, 'rlimits[0] must be { resource, soft, hard }: not null'],
+    [{ rlimits: [{ resource: 7, soft: 1 }] }, 'rlimits[0].hard must be a number: it is missing'],
+  ] as const) {
+    expect(start(options)).toThrow(TypeError)
+    expect(start(options)).toThrow(message)
+  }
+  expect(start({ oomScoreAdj: 1001 })).toThrow(RangeError)
 })
 
 test('Child.kill() signals the child, and the status tells which signal', async () => {

@@ -15,9 +15,9 @@ import {
   compileTo,
   isInside,
   reap,
-  restoreDumpable,
   roomBytes,
 } from './clone.ts'
+import { endSharing } from './dumpable.ts'
 
 /**
  * Makes a child, and resolves when it has executed another program or ended.
@@ -45,14 +45,10 @@ export async function cloneBeside(request: CloneRequest, signal: AbortSignal | u
   }
 }
 
-/** How many run, and what their changes of users may have taken from us. */
-let running = 0
-let dumpableBefore = 0
-
 function begin(request: CloneRequest): Begun {
   let mapping: Mapping | undefined
   try {
-    const child = beginChild(
+    return beginChild(
       request,
       (program) => {
         mapping?.[Symbol.dispose]()
@@ -61,8 +57,6 @@ function begin(request: CloneRequest): Begun {
       },
       false,
     )
-    if (running++ === 0) dumpableBefore = child.dumpable
-    return child
   } catch (error) {
     mapping?.[Symbol.dispose]()
     throw error
@@ -70,12 +64,12 @@ function begin(request: CloneRequest): Begun {
 }
 
 function end({ mapping }: Begun): void {
-  running--
-  restoreDumpable(dumpableBefore)
+  endSharing()
   mapping[Symbol.dispose]()
 }
 
-function kill({ pidfd }: Begun): void {
+/** Ends a child, unless it has ended. */
+export function kill({ pidfd }: Pick<Begun, 'pidfd'>): void {
   try {
     pidfd_send_signal(pidfd, SIGKILL)
   } catch (error) {

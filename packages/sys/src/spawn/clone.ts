@@ -1,5 +1,4 @@
 // Children that run a program in this process's memory: clone3(CLONE_VM), or clone where that is refused.
-import { PR_GET_DUMPABLE, PR_SET_DUMPABLE } from '../generated/constants/prctl.ts'
 import {
   CLONE_CHILD_CLEARTID,
   CLONE_CLEAR_SIGHAND,
@@ -29,6 +28,7 @@ import { interpreters, rowSizeBytes, rowWords } from '../program/interpreter.ts'
 import { addressOf, bind, currentArchitecture, syscallNumber } from '../raw.ts'
 import { u32 } from '../raw/arguments.ts'
 import { mapCode, nativeFunction } from '../raw/ffi.ts'
+import { beginSharing, endSharing } from './dumpable.ts'
 
 /** What a child is to be. */
 export interface CloneRequest {
@@ -90,7 +90,6 @@ export function namespaceFlags(flags: number, caller: string): number {
 }
 
 const rtSigprocmask = bind('rt_sigprocmask', 'int', 'ptr', 'ptr', 'int')
-const prctl = bind('prctl', 'int', 'int', 'int', 'int', 'int')
 const allSignals = new BigUint64Array(new ArrayBuffer(8)).fill(0xffff_ffff_ffff_ffffn)
 const savedSignals = new BigUint64Array(new ArrayBuffer(8))
 
@@ -118,8 +117,6 @@ export interface Room {
 export interface Begun extends RunningChild {
   /** The caller closes it. */
   pidfd: OwnedFd
-  /** What {@link restoreDumpable} is to restore. */
-  dumpable: number
 }
 
 /**
@@ -130,9 +127,11 @@ export interface Begun extends RunningChild {
 export function cloneChild(request: CloneRequest): Cloned {
   const { meanwhile } = request
   const child = beginChild(request, compileInto, meanwhile === undefined)
-  if (meanwhile !== undefined) {
+  if (meanwhile === undefined) return child
+  try {
     attend(meanwhile, child)
-    restoreDumpable(child.dumpable)
+  } finally {
+    endSharing()
   }
   return child
 }
@@ -140,7 +139,8 @@ export function cloneChild(request: CloneRequest): Cloned {
 /**
  * Makes a child, in memory that `findRoom` gives.
  *
- * @param suspends - returns when the child has executed another program or ended; else at once, and {@link isInside} tells
+ * @param suspends - returns when the child has executed another program or ended; else at once: {@link isInside} tells when
+ * that is, and the caller says so by `endSharing`
  * @throws {@link SysError} of clone3
  */
 export function beginChild(
@@ -155,9 +155,9 @@ export function beginChild(
   spawnCode ??= loadSpawnCode()
   // A signal handler must not run in the child: it would run on the parent's stack and memory.
   rtSigprocmask(SIG_SETMASK, allSignals, savedSignals, 8)
-  const dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0)
+  beginSharing()
   const pid = spawnCode(row, mapping.address)
-  if (suspends) restoreDumpable(dumpable)
+  if (suspends || isError(pid)) endSharing()
   rtSigprocmask(SIG_SETMASK, savedSignals, null, 8)
   const ENOSYS = 38
   if (pid === -ENOSYS && !legacyClone) {
@@ -167,15 +167,7 @@ export function beginChild(
   if (isError(pid)) {
     throw new SysError({ errno: -pid, syscall: request.caller, path: request.path, attempt: 'clone3' })
   }
-  return { pid, pidfd: new OwnedFd(pidfdMemory[0] ?? -1), program, compiled, mapping, dumpable }
-}
-
-/**
- * A change of user takes "dumpable" from the memory, which until the exec is ours too (kernel/cred.c, commit_creds): our
- * /proc files would belong to root, and we could not be traced or leave a core.
- */
-export function restoreDumpable(dumpable: number): void {
-  if (dumpable === 1 && prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) !== 1) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
+  return { pid, pidfd: new OwnedFd(pidfdMemory[0] ?? -1), program, compiled, mapping }
 }
 
 /** The end of the arena: a word that is not 0 while the child uses our memory. */

@@ -1,12 +1,5 @@
 // The steps of a child between clone and exec, as a syscall program.
-import {
-  AT_FDCWD,
-  CLOSE_RANGE_CLOEXEC,
-  F_DUPFD,
-  F_SETFD,
-  O_RDWR,
-  O_WRONLY,
-} from '../generated/constants/open.ts'
+import { AT_FDCWD, F_DUPFD, F_GETFD, F_SETFD, O_RDWR, O_WRONLY } from '../generated/constants/open.ts'
 import { PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG } from '../generated/constants/prctl.ts'
 import { IOPRIO_WHO_PROCESS, PRIO_PROCESS } from '../generated/constants/process.ts'
 import { SIGPIPE, SIGXFSZ, SIG_SETMASK } from '../generated/constants/signal.ts'
@@ -16,6 +9,7 @@ import { ioPriorityNumber } from '../limits/io-priority.ts'
 import { Program, type Step, vector } from '../program.ts'
 import { u32 } from '../raw/arguments.ts'
 import type { Rlimit, SpawnOptions } from '../spawn.ts'
+import { addCloseOnExec } from './close-on-exec.ts'
 import {
   addBoundingSet,
   addCapabilities,
@@ -24,12 +18,13 @@ import {
   addSeccomp,
   addSecurebits,
 } from './confine.ts'
+import { between } from './validate.ts'
 
 /** The largest signal number on Linux (`_NSIG`). */
 const SIGNAL_MAX = 64
 
-/** What a number of the child will be: a descriptor of the parent's, or /dev/null. */
-export type ChildFd = number | 'null'
+/** What a number of the child will be: a descriptor of the parent's, /dev/null, or what the parent has there, if anything. */
+export type ChildFd = number | 'null' | 'inherit'
 
 /**
  * The program that turns a fresh child into what `options` ask for and executes `file`.
@@ -55,14 +50,16 @@ export function childProgram(
   if (legacyClone && options.cgroup !== undefined) addCgroup(program, fdNumber(options.cgroup))
   addPriorities(program, options)
   addSession(program, options)
+  // Before the descriptors are put in place: one of them may get the terminal's number.
+  if (options.controllingTty !== undefined) {
+    program.call('ioctl', fdNumber(options.controllingTty), TIOCSCTTY, 0)
+  }
+  if (options.landlock !== undefined || allocates(fds)) addChecks(program, fds)
   const ruleset = options.landlock === undefined ? undefined : moveAway(program, options.landlock, fds)
   addFds(program, fds)
   // After the descriptors are in place: a low RLIMIT_NOFILE would forbid the numbers in between.
   for (const limit of options.rlimits ?? []) {
     program.call('prlimit64', 0, u32(limit.resource, 'resource'), rlimit64(limit), null)
-  }
-  if (options.controllingTty !== undefined) {
-    program.call('ioctl', fdNumber(options.controllingTty), TIOCSCTTY, 0)
   }
   if (options.cwd !== undefined) program.call('chdir', options.cwd)
   if (options.umask !== undefined) program.call('umask', u32(options.umask, 'umask'))
@@ -71,11 +68,13 @@ export function childProgram(
   addBoundingSet(program, options)
   addCredentials(program, options)
   addCapabilities(program, options)
-  addCloseOnExec(program, fds)
+  addCloseOnExec(program, [...fds.keys()])
   if (ruleset !== undefined) addLandlock(program, ruleset)
   addSeccomp(program, options)
   const argv = vector([options.argv0 ?? file, ...(options.args ?? [])])
-  const env = Object.entries(options.env).map(([name, value]) => `${name}=${value}`)
+  const env = Object.entries(options.env).flatMap(([name, value]) =>
+    value === undefined ? [] : [`${name}=${value}`],
+  )
   program.call('execve', file, argv, vector(env))
   return program
 }
@@ -124,13 +123,6 @@ function addPriorities(program: Program, options: SpawnOptions): void {
   }
 }
 
-function between(value: number, min: number, max: number, name: string): number {
-  if (!Number.isInteger(value) || value < min || value > max) {
-    throw new RangeError(`${name} must be an integer from ${min} to ${max}: ${value}`)
-  }
-  return value
-}
-
 function rlimit64(limit: Rlimit): Uint8Array {
   const RLIM_INFINITY = 0xffff_ffff_ffff_ffffn
   const value = (amount: number): bigint =>
@@ -157,6 +149,22 @@ function addCredentials(program: Program, options: SpawnOptions): void {
   }
 }
 
+/** Whether {@link addFds} opens descriptors, which could take the number of a source that is closed. */
+function allocates(fds: ReadonlyMap<number, ChildFd>): boolean {
+  return [...fds].some(([target, source]) => source === 'null' || isInTheWay(fds, target, source))
+}
+
+/** Whether a source lies where another target will be. */
+function isInTheWay(fds: ReadonlyMap<number, ChildFd>, target: number, source: ChildFd): source is number {
+  return typeof source === 'number' && source !== target && fds.has(source)
+}
+
+/** Fails where a source is not open. */
+function addChecks(program: Program, fds: ReadonlyMap<number, ChildFd>): void {
+  for (const source of new Set(fds.values()))
+    if (typeof source === 'number') program.call('fcntl', source, F_GETFD)
+}
+
 /**
  * Puts each descriptor at its number. Sources that lie where another target will be are first duplicated out of the
  * way, so that no order of assignments can overwrite one.
@@ -166,17 +174,22 @@ function addFds(program: Program, fds: ReadonlyMap<number, ChildFd>): void {
   let nothing: Step | undefined
   const openNothing = (): Step => {
     const opened = program.call('openat', AT_FDCWD, '/dev/null', O_RDWR, 0)
-    return program.call('fcntl', opened, F_DUPFD, aboveTargets)
+    const moved = program.call('fcntl', opened, F_DUPFD, aboveTargets)
+    // It may have got a number that is inherited, and closed here.
+    program.call('close', opened)
+    return moved
   }
-  const sources = new Map<number, number | Step>()
+  const sources = new Map<number, number | 'inherit' | Step>()
   for (const [target, source] of fds) {
     if (source === 'null') sources.set(target, (nothing ??= openNothing()))
-    else if (source === target || !fds.has(source)) sources.set(target, source)
-    else sources.set(target, program.call('fcntl', source, F_DUPFD, aboveTargets))
+    else if (isInTheWay(fds, target, source))
+      sources.set(target, program.call('fcntl', source, F_DUPFD, aboveTargets))
+    else sources.set(target, source)
   }
   for (const [target, source] of sources) {
+    if (source === target) program.call('fcntl', target, F_SETFD, 0)
     // EBADF: what was to be inherited is closed in the parent, and so it is in the child.
-    if (source === target) program.call('fcntl', target, F_SETFD, 0).tolerate('EBADF')
+    else if (source === 'inherit') program.call('fcntl', target, F_SETFD, 0).tolerate('EBADF')
     else program.call('dup3', source, target, 0)
   }
 }
@@ -184,14 +197,4 @@ function addFds(program: Program, fds: ReadonlyMap<number, ChildFd>): void {
 /** A duplicate of a descriptor of ours at a number that {@link addFds} does not overwrite. */
 function moveAway(program: Program, fd: AsFd, fds: ReadonlyMap<number, ChildFd>): Step {
   return program.call('fcntl', fdNumber(fd), F_DUPFD, Math.max(-1, ...fds.keys()) + 1)
-}
-
-/** Everything that the caller did not ask for is closed at exec, whoever opened it. Since: Linux 5.11. */
-function addCloseOnExec(program: Program, fds: ReadonlyMap<number, ChildFd>): void {
-  let first = 0
-  for (const fd of [...fds.keys()].toSorted((a, b) => a - b)) {
-    if (fd > first) program.call('close_range', first, fd - 1, CLOSE_RANGE_CLOEXEC).ignoreErrors()
-    first = fd + 1
-  }
-  program.call('close_range', first, 0x7fffffff, CLOSE_RANGE_CLOEXEC).ignoreErrors()
 }
