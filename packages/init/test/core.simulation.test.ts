@@ -159,7 +159,14 @@ function watchGate(world: World, watch: GateWatch): void {
   if (!well || !world.state.ready || crashes !== watch.crashes) watch.lastIllMs = world.nowMs
   watch.crashes = crashes
   const before = watch.gate
-  const view = { atMs: world.nowMs, ready: world.state.ready, services, probes: [], confirmed: true }
+  const view = {
+    atMs: world.nowMs,
+    ready: world.state.ready,
+    keepsData: true,
+    services,
+    probes: [],
+    confirmed: true,
+  }
   watch.gate = judge(before, view)
   const { verdict, rules, openedAtMs, reason } = watch.gate
   if (before.verdict !== 'waiting' && watch.gate !== before) throw new Error('the gate has changed its mind')

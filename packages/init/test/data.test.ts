@@ -132,6 +132,19 @@ test('a migration without room for a snapshot changes nothing, and says how much
   expect(await machine.boot(v1)).toBe('started')
 })
 
+test('a full disk keeps no service from starting on data that need nothing but a note of their version', async () => {
+  const machine = new Machine()
+  machine.disk.makeFolder('/var/lib/web')
+  machine.disk.makeFolder('/var/lib/web-index')
+  machine.disk.isFull = true
+  expect(await machine.boot(v1)).toBe('started')
+  // Its files would be taken for those of version 1 at the next start.
+  expect(await machine.boot(v2)).toEqual({ withheld: expect.stringContaining('ENOSPC') })
+  machine.disk.isFull = false
+  expect(await machine.boot(v1)).toBe('started')
+  expect(await machine.boot(v2)).toBe('started')
+})
+
 test('a hook that fails leaves data that both releases can still get back', async () => {
   const machine = new Machine()
   await machine.boot(v1)

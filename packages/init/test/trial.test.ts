@@ -44,6 +44,8 @@ class Machine {
   readonly restart = vi.fn<() => void>()
   readonly kept = records(join(boot.root, 'var'))
   boot: BootState
+  /** Whether the data partition is in use. */
+  keepsData = true
   /** What the programs of probes end with. */
   probeStatus = 0
   #state: State
@@ -67,6 +69,7 @@ class Machine {
         },
         update: (changes) => void (this.boot = { ...this.boot, ...changes }),
       },
+      keepsData: () => this.keepsData,
       state: () => this.#state,
       programs: { run, ended: run, reaped: () => false },
       nowMs: () => this.#atMs,
@@ -227,6 +230,23 @@ test('makeTrial() blesses a slot that was blessed before as soon as it is well, 
   await expect.poll(files).toEqual(['soloa+3-0.efi', 'solob+3-0.efi'])
   expect(booted.kept.trial()).toBeNull()
   expect(booted.restart).not.toHaveBeenCalled()
+})
+
+test('makeTrial() does not bless what is new and cannot use the data partition, and blesses again what ran before', async () => {
+  install({ 'soloa+3-0.efi': 1, 'solob+2-1.efi': 2 })
+  const booted = await machine('solob+2-1.efi', { stableMs: 0, timeoutMs: 10 })
+  booted.keepsData = false
+  booted.trial.open()
+  booted.becomeWell()
+  booted.pass(10)
+  await expect.poll(files).toEqual(['soloa+3-0.efi', 'solob+0-3.efi'])
+  expect(booted.kept.trial()?.verdict?.reason).toMatch(/^the data partition cannot be used: /)
+  install({ 'soloa+2-1.efi': 1 })
+  const before = await machine('soloa+2-1.efi', {}, { trial: false, counter: 1 })
+  before.keepsData = false
+  before.trial.open()
+  before.becomeWell()
+  await expect.poll(() => before.boot.blessed).toBe(true)
 })
 
 test('makeTrial() with confirm waits for somebody outside, and only then can be confirmed', async () => {

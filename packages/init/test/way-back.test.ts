@@ -34,19 +34,44 @@ test('lastRollback() tells a trial that died from one that left no word, and kee
   expect(lastRollback({ ...clues, counter: 3, trial: null })).toBeNull()
 })
 
+const silent = (): void => {}
+
+test('rollBack() of a slot that runs in its last try leaves its counter, and what follows is the other one', async () => {
+  install({ 'soloa+3-0.efi': 1, 'solob+0-3.efi': 2 })
+  const kept = records(join(boot.root, 'var'))
+  const slots = await boot.slots('solob+0-3.efi')
+  expect(await rollBack({ slots, records: kept, log: silent }, 'by hand')).toBe('solo-b (1.2)')
+  expect(files()).toEqual(['soloa+3-0.efi', 'solob+0-3.efi'])
+  expect(kept.trial()).toMatchObject({ slot: 'solo-b', verdict: { passed: false, reason: 'by hand' } })
+})
+
+test('rollBack() goes on when its reason cannot be kept, and says so', async () => {
+  install({ 'soloa+3-0.efi': 1, 'solob+3-0.efi': 2 })
+  writeFileSync(join(boot.root, 'full'), '')
+  // No folder can be made below a file, as none can on a full disk.
+  const kept = records(join(boot.root, 'full'))
+  const lines: string[] = []
+  const slots = await boot.slots('solob+3-0.efi')
+  await rollBack({ slots, records: kept, log: (_, text) => void lines.push(text) }, 'by hand')
+  expect(files()).toContain('solob+0-3.efi')
+  expect(lines).toEqual([expect.stringMatching(/^the reason cannot be kept: /)])
+})
+
 test('rollBack() gives the newest slot up, whether it runs or waits for its first boot', async () => {
   install({ 'soloa+3-0.efi': 1, 'solob+3-0.efi': 2 })
   const kept = records(join(boot.root, 'var'))
   for (const running of ['soloa+3-0.efi', 'solob+3-0.efi']) {
     install({ 'solob+3-0.efi': 2 })
     const slots = await boot.slots(running)
-    expect(await rollBack(slots, kept, 'by hand')).toBe('solo-b (1.2)')
+    expect(await rollBack({ slots, records: kept, log: silent }, 'by hand')).toBe('solo-b (1.2)')
     expect(files()).toContain('solob+0-3.efi')
     rmSync(join(boot.root, 'EFI/Linux/solob+0-3.efi'))
   }
   expect(kept.trial()).toMatchObject({ slot: 'solo-b', verdict: { passed: false, reason: 'by hand' } })
   const alone = await boot.slots('soloa+3-0.efi')
-  await expect(rollBack(alone, kept, 'by hand')).rejects.toThrow('there is no other slot to go back to')
+  await expect(rollBack({ slots: alone, records: kept, log: silent }, 'by hand')).rejects.toThrow(
+    'there is no other slot to go back to',
+  )
   expect(files()).toEqual(['soloa+3-0.efi'])
 })
 

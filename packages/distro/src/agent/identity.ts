@@ -14,7 +14,8 @@ export interface Identity extends CertifiedKey {
 const FILE = 'identity.pem'
 
 /**
- * The identity of a folder; it is made when there is none, and made anew when what is there cannot be used.
+ * The identity of a folder; it is made when there is none, and made anew when what is there cannot be used; when it
+ * cannot be kept it is for this run alone.
  *
  * @param folder - a folder that only the agent can look into
  * @param hostname - what a new certificate is for
@@ -27,8 +28,9 @@ export async function ownIdentity(
 ): Promise<Identity> {
   const file = join(folder, FILE)
   const text = await readFile(file, 'utf8').catch((error: unknown) => {
-    if (isMissing(error)) return undefined
-    throw error
+    // A disk that fails must not keep out who would look after it.
+    if (!isMissing(error)) log(`${file} cannot be read (${String(error)}): a new key is made`)
+    return undefined
   })
   if (text !== undefined) {
     try {
@@ -40,8 +42,12 @@ export async function ownIdentity(
   // Loaded for this one time only.
   const { makeCertificate } = await import('./certificate.ts')
   const { certificate, privateKey } = makeCertificate(hostname)
-  await writePrivate(folder, FILE, `${privateKey}${certificate}`)
-  log('a key and a certificate were made')
+  try {
+    await writePrivate(folder, FILE, `${privateKey}${certificate}`)
+    log('a key and a certificate were made')
+  } catch (error) {
+    log(`${file} cannot be written (${String(error)}): this key is for as long as the agent runs`)
+  }
   return parseIdentity(`${privateKey}${certificate}`)
 }
 

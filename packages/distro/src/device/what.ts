@@ -70,7 +70,8 @@ async function makeRelease({ what, keys, status, progress }: WhatOptions): Promi
   }
   const { boot } = status.machine
   const asked = config.release ?? 1
-  const counter = Math.max(asked, boot.counterFloor, (boot.release?.counter ?? 0) + 1)
+  // Above what was blessed, also when an older one runs: of the same number it would be no trial.
+  const counter = Math.max(asked, boot.counterFloor + 1, (boot.release?.counter ?? 0) + 1)
   const version =
     counter === asked
       ? (config.version ?? String(asked))

@@ -117,7 +117,16 @@ async function carryOut(context: PrepareContext, work: Work): Promise<boolean> {
     case 'refuse':
       throw new Error(decision.reason)
     case 'record':
-      store.write({ ...decision.version, unfinished: null, restoring: null })
+      try {
+        store.write({ ...decision.version, unfinished: null, restoring: null })
+      } catch (error) {
+        // A full disk is no reason to keep a service from starting whose data will be taken for what they are all the same.
+        const taken = (record ?? UNDECLARED).version
+        if (decision.version.version !== taken || code.version !== taken) throw error
+        const reason = error instanceof Error ? error.message : String(error)
+        log('warning', `${service}: the version of its data cannot be noted: ${reason}`)
+        return true
+      }
       return false
     case 'migrate': {
       if (record === null) throw new Error('nothing to migrate from')

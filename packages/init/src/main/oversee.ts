@@ -81,7 +81,8 @@ export function oversee(context: OverseeContext): Oversight {
   }
   const restart = (): void => shutDown('reboot')
   const means = { ...context, plan: plan.gate, records: kept, boot, state: () => supervisor.state, restart }
-  const trial = slots === null ? null : makeTrial({ ...means, slots })
+  const keepsData = (): boolean => disk?.keeps() ?? true
+  const trial = slots === null ? null : makeTrial({ ...means, slots, keepsData })
   const doer: Doer = {
     ...{ supervisor, log, boot, trial, slots, shutDown },
     ...{ hooks: context, records: kept, resetting: false, asking: false },
@@ -157,7 +158,7 @@ async function carryOut(doer: Doer, request: Action, peer: Peer): Promise<void> 
       return trial.confirm()
     case 'rollback':
       if (slots === null) throw new Error('there is no other slot: nothing is counted')
-      log('notice', `control: given up: ${await rollBack(slots, doer.records, `given up by hand, by ${by}`)}`)
+      log('notice', `control: given up: ${await rollBack({ ...doer, slots }, `given up by hand, by ${by}`)}`)
       return shutDownSoon('reboot')
     case 'factory-reset':
       if (boot.state.partitions.data === null) throw new Error('there is no data partition')

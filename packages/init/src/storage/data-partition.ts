@@ -57,8 +57,14 @@ export async function mountData(device: string, target: string, context: DataCon
   }
   mount({ source: device, target, type: 'ext4', options: OPTIONS })
   if (content.kind === 'ext4' && content.sizeBytes < deviceBytes - UNUSED_BYTES) {
-    growExt4(target, deviceBytes)
-    done.push('grown')
+    try {
+      growExt4(target, deviceBytes)
+      done.push('grown')
+    } catch (error) {
+      // It is in use, and has what it had; the next boot tries again.
+      const reason = error instanceof Error ? error.message : String(error)
+      context.log('error', `${device} cannot be grown to ${deviceBytes} bytes: ${reason}`)
+    }
   }
   return [device, ...done].join(', ')
 }

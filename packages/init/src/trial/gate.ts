@@ -3,7 +3,7 @@
  * given what there is to see after every event of the core's, so that no crash escapes it, and when nothing has happened
  * for a while, and says how it stands.
  *
- * A machine is well when its boot is over, each required service runs (or is done) and its health probe, where it has
+ * A machine is well when its boot is over, its data are kept, each required service runs (or is done) and its health probe, where it has
  * one, has succeeded last, and each probe of the gate has succeeded last. It has passed when it has been well for
  * `stableMs` without a crash of a required service among it, and has been confirmed where that is asked for.
  */
@@ -19,6 +19,8 @@ export interface GateView {
   readonly atMs: number
   /** Whether the boot is over. */
   readonly ready: boolean
+  /** Whether what services write is kept. */
+  readonly keepsData: boolean
   /** All services. */
   readonly services: readonly ServiceState[]
   /** What each probe of the gate says: null when it has succeeded, else why not, or that it has not answered yet. */
@@ -78,9 +80,12 @@ export function nextLookAtMs({ rules, openedAtMs, wellSinceMs, verdict }: Gate):
   return Number.isFinite(Math.min(deadline, stable)) ? Math.min(deadline, stable) : null
 }
 
-function problemsOf({ ready, probes }: GateView, required: readonly ServiceState[]): string[] {
+function problemsOf({ ready, keepsData, probes }: GateView, required: readonly ServiceState[]): string[] {
+  const data = keepsData
+    ? []
+    : ['the data partition cannot be used: what is written is lost at the next start']
   const services = required.flatMap((service) => problemOf(service) ?? [])
-  const all = [...services, ...probes.filter((probe) => probe !== null)]
+  const all = [...data, ...services, ...probes.filter((probe) => probe !== null)]
   return ready || all.length > 0 ? all : ['the boot is not over']
 }
 

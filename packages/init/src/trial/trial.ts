@@ -31,6 +31,8 @@ export interface TrialContext {
     /** Changes it. */
     update(changes: Partial<BootState>): void
   }
+  /** Whether the data partition is in use, and not memory in its place. */
+  readonly keepsData: () => boolean
   /** The supervisor's state now. */
   readonly state: () => State
   /** Runs the programs of probes. */
@@ -120,7 +122,9 @@ class GateKeeper implements Trial {
     if (shutdown !== null) return this.#leave()
     const before = this.#gate.reason
     const [probes, confirmed] = [this.#probes, this.#confirmed]
-    const view = { atMs: nowMs(), ready, services: Object.values(services), probes, confirmed }
+    // What ran before went on with memory for its data when it had to; what is new may be the reason.
+    const keepsData = !this.#isTrial || this.#context.keepsData()
+    const view = { atMs: nowMs(), ready, keepsData, services: Object.values(services), probes, confirmed }
     const gate = (this.#gate = judge(this.#gate, view))
     if (gate.reason !== before && gate.reason !== '') log('debug', `gate: ${gate.reason}`)
     clearTimeout(this.#timer)
@@ -218,9 +222,11 @@ async function blessSlot(context: TrialContext): Promise<void> {
   boot.update({ blessed: true, entry })
   // After the blessing: a counter that was raised for a slot that does not boot would keep its successor out.
   if (release !== null) {
-    await slots.partition.use((root) => {
-      attempt(log, 'release counter', () => raiseCounter(root, release.counter))
-    })
+    try {
+      await slots.partition.use((root) => raiseCounter(root, release.counter))
+    } catch (error) {
+      log('error', `release counter: ${error instanceof Error ? error.message : String(error)}`)
+    }
   }
   context.onBlessed()
   if (!trial) return

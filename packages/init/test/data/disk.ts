@@ -16,6 +16,8 @@ export class Disk implements DataFiles {
   stepsLeft: number | undefined
   steps: number = 0
   freeBytes: number = Infinity
+  /** Nothing can be written, as on a full disk. */
+  isFull = false
   /** Called after each step, with what was there before it. */
   onStep: (before: ReadonlyMap<string, string | null>) => void = () => {}
 
@@ -25,6 +27,7 @@ export class Disk implements DataFiles {
 
   /** One step. */
   step(change: () => void): void {
+    if (this.isFull) throw new Error('ENOSPC: no space left on device')
     if (this.stepsLeft === 0) throw new PowerCut(`before step ${this.steps}`)
     if (this.stepsLeft !== undefined) this.stepsLeft -= 1
     this.steps += 1

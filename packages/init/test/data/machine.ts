@@ -83,6 +83,7 @@ export class Machine {
 
   #serve(release: Release): void {
     const { version } = release
+    if (this.disk.isFull) return
     for (const [path, text] of this.#data()) {
       const format = Number(text.split(':')[0])
       if (format !== version && !canRead(release, format))

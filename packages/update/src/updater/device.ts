@@ -173,12 +173,14 @@ async function keep(file: string, text: string): Promise<void> {
   }
 }
 
+/** What cannot be read is as what is not there, for the same reason. */
 async function readOptional(file: string): Promise<string | undefined> {
   try {
     return await readFile(file, 'utf8')
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
-    throw error
+    const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
+    if (!isMissing) process.stderr.write(`updater: ${file} cannot be read: ${String(error)}\n`)
+    return undefined
   }
 }
 
