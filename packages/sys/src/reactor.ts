@@ -3,6 +3,8 @@
 import { ENOENT } from './generated/constants/errno.ts'
 import {
   EPOLLERR,
+  EPOLLET,
+  EPOLLEXCLUSIVE,
   EPOLLHUP,
   EPOLLIN,
   EPOLLONESHOT,
@@ -16,6 +18,7 @@ import {
 import { check, isError } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'
+import { u32 } from './raw/arguments.ts'
 import { startWaker, type Waker, type WakerKind } from './reactor/waker.ts'
 
 export type { WakerKind } from './reactor/waker.ts'
@@ -56,6 +59,8 @@ interface Watch {
 /** What the kernel was told of a descriptor. */
 interface Registration {
   watches: readonly Watch[]
+  /** Comes with its events, to know those of an earlier registration of the same number. */
+  readonly generation: number
   /**
    * Whether the kernel will tell an event. Not after that of a registration with EPOLLONESHOT, which all have that are
    * waited for once: these are armed again by the next wait, which is one call less than a removal and an addition.
@@ -71,24 +76,32 @@ interface Registration {
  *
  * A descriptor must stay open while it is watched; dispose the watch first. Two watches of one descriptor are
  * served both.
+ *
+ * One costs three descriptors and up to three mappings until it is disposed.
  */
 export class Reactor implements Disposable {
-  readonly #epoll: OwnedFd
-  readonly #waker: Waker
+  #epoll: OwnedFd
+  #waker: Waker
   readonly #registrations = new Map<number, Registration>()
   readonly #event = new DataView(new ArrayBuffer(eventSizeBytes))
   #watchCount = 0
+  #generation = 0
   /** How often events were taken from the kernel. */
   #batch = 0
+  /**
+   * Whether a file may be in the epoll set that no number of ours leads to: its descriptor was closed under a watch, and a
+   * duplicate keeps it open.
+   */
+  #strayed = false
   /** Room for events; undefined while they are told. */
   #ready: DataView | undefined
 
   /**
    * @param kind - how JavaScript is woken; default: the engine's loop, else io_uring where the kernel allows it, else a worker
+   * @throws TypeError for a kind that is none or that cannot be had here; {@link SysError} `EMFILE`
    */
   constructor(kind?: WakerKind) {
-    this.#epoll = new OwnedFd(check(raw.epollCreate1(EPOLL_CLOEXEC), 'epoll_create1'))
-    this.#waker = startWaker(this.#epoll.fd, () => this.#dispatch(), kind)
+    ;[this.#epoll, this.#waker] = this.#makeSet(kind)
   }
 
   /** How JavaScript is woken. */
@@ -100,9 +113,13 @@ export class Reactor implements Disposable {
    * Calls `onEvents` whenever `fd` has one of `events` (EPOLLIN, EPOLLOUT, EPOLLPRI …; hang-up and error are
    * always told), until the returned watch is disposed.
    *
-   * @throws {@link SysError} `EPERM` a regular file or directory
+   * @throws {@link SysError} `EPERM` a regular file or directory; RangeError for EPOLLET, EPOLLONESHOT and EPOLLEXCLUSIVE,
+   * which would change how the descriptor is told for others too; TypeError for what is no number or no function
    */
   watch(fd: AsFd, events: number, onEvents: OnEvents): Disposable {
+    if ((u32(events, 'events') & (EPOLLET | EPOLLONESHOT | EPOLLEXCLUSIVE)) !== 0)
+      throw new RangeError(`events: 0x${(events >>> 0).toString(16)} says how to tell them`)
+    if (typeof onEvents !== 'function') throw new TypeError('onEvents must be a function')
     const watch = this.#add(fdNumber(fd), events, onEvents, false)
     return { [Symbol.dispose]: () => this.#remove(watch) }
   }
@@ -154,19 +171,19 @@ export class Reactor implements Disposable {
     const registration = this.#registrations.get(fd)
     if (registration !== undefined) {
       const all = [...registration.watches, watch]
-      const result = this.#control(EPOLL_CTL_MOD, fd, all)
+      const result = this.#control(EPOLL_CTL_MOD, fd, { ...registration, watches: all })
       if (result !== -ENOENT) {
         check(result, 'epoll_ctl')
         registration.watches = all
         registration.armed = true
         return
       }
-      // Its file was closed since: the number is another file's now, and the watches of the old one are void.
-      for (const other of registration.watches) this.#end(other)
-      this.#registrations.delete(fd)
+      this.#void(fd, registration)
     }
-    check(this.#control(EPOLL_CTL_ADD, fd, [watch]), 'epoll_ctl')
-    this.#registrations.set(fd, { watches: [watch], armed: true })
+    this.#generation = (this.#generation + 1) | 0
+    const fresh = { watches: [watch], generation: this.#generation, armed: true }
+    check(this.#control(EPOLL_CTL_ADD, fd, fresh), 'epoll_ctl')
+    this.#registrations.set(fd, fresh)
   }
 
   #remove(watch: Watch): void {
@@ -178,7 +195,7 @@ export class Reactor implements Disposable {
 
   /** Asks for what the watches that are left want. Fails where the descriptor was closed under them: they are void. */
   #arm(fd: number, registration: Registration): void {
-    registration.armed = !isError(this.#control(EPOLL_CTL_MOD, fd, registration.watches))
+    registration.armed = !isError(this.#control(EPOLL_CTL_MOD, fd, registration))
   }
 
   /** Takes a watch out of the books, not out of the kernel's. */
@@ -195,16 +212,58 @@ export class Reactor implements Disposable {
 
   #forget(fd: number): void {
     this.#registrations.delete(fd)
-    // A descriptor closed by its owner has left the epoll set already: then this fails, and nothing is lost.
-    raw.epollCtl(this.#epoll.fd, EPOLL_CTL_DEL, fd, this.#event)
+    // A descriptor closed by its owner has left the epoll set already, unless a duplicate keeps its file.
+    this.#strayed ||= isError(raw.epollCtl(this.#epoll.fd, EPOLL_CTL_DEL, fd, this.#event))
   }
 
-  #control(operation: number, fd: number, watches: readonly Watch[]): number {
+  /** The file was closed since: the number is nothing or another file's now, and the watches of the old one are void. */
+  #void(fd: number, registration: Registration): void {
+    this.#strayed = true
+    for (const other of registration.watches) this.#end(other)
+    this.#registrations.delete(fd)
+  }
+
+  /** An epoll instance, and what wakes us when it has events. */
+  #makeSet(kind: WakerKind | undefined): [epoll: OwnedFd, waker: Waker] {
+    const epoll = new OwnedFd(check(raw.epollCreate1(EPOLL_CLOEXEC), 'epoll_create1'))
+    try {
+      return [epoll, startWaker(epoll.fd, () => this.#dispatch(), kind)]
+    } catch (error) {
+      epoll.close()
+      throw error
+    }
+  }
+
+  /**
+   * Makes the epoll set anew. Nothing else takes a stray file out of it, which the kernel would tell for ever.
+   */
+  #rebuild(): void {
+    const [oldEpoll, oldWaker] = [this.#epoll, this.#waker]
+    for (const [fd, registration] of this.#registrations) {
+      if (registration.watches.length === 0) this.#registrations.delete(fd)
+      // What the old set does not know by this number was closed.
+      else if (isError(this.#control(EPOLL_CTL_MOD, fd, registration))) this.#void(fd, registration)
+    }
+    try {
+      ;[this.#epoll, this.#waker] = this.#makeSet(oldWaker.kind)
+    } catch {
+      return // No descriptor is free: at the next event again.
+    }
+    for (const [fd, registration] of this.#registrations)
+      registration.armed = !isError(this.#control(EPOLL_CTL_ADD, fd, registration))
+    this.#strayed = false
+    oldWaker[Symbol.dispose]()
+    oldEpoll.close()
+    if (this.#watchCount > 0) this.#waker.start()
+  }
+
+  #control(operation: number, fd: number, { watches, generation }: Registration): number {
     let events = EPOLLONESHOT
     for (const watch of watches)
       events = watch.once ? events | watch.events : (events | watch.events) & ~EPOLLONESHOT
     this.#event.setUint32(0, events >>> 0, true)
     this.#event.setInt32(eventDataOffset, fd, true)
+    this.#event.setInt32(eventDataOffset + 4, generation, true)
     return raw.epollCtl(this.#epoll.fd, operation, fd, this.#event)
   }
 
@@ -214,17 +273,21 @@ export class Reactor implements Disposable {
     const ready = this.#ready ?? new DataView(new ArrayBuffer(eventsPerRead * eventSizeBytes))
     this.#ready = undefined
     const batch = ++this.#batch
+    let hasUnknown = false
     const count = check(raw.epollPwait(this.#epoll.fd, ready, eventsPerRead, 0, null, 8), 'epoll_pwait')
     for (let index = 0; index < count; index++) {
-      const events = ready.getUint32(index * eventSizeBytes, true)
-      this.#tell(ready.getInt32(index * eventSizeBytes + eventDataOffset, true), events, batch)
+      const at = index * eventSizeBytes
+      const fd = ready.getInt32(at + eventDataOffset, true)
+      const registration = this.#registrations.get(fd)
+      if (registration?.generation === ready.getInt32(at + eventDataOffset + 4, true)) {
+        this.#tell(fd, registration, ready.getUint32(at, true), batch)
+      } else hasUnknown = true // Of a stray file, or its watch was ended by a callback before.
     }
     this.#ready = ready
+    if (hasUnknown && this.#strayed && !this.#epoll.closed) this.#rebuild()
   }
 
-  #tell(fd: number, events: number, batch: number): void {
-    const registration = this.#registrations.get(fd)
-    if (registration === undefined) return
+  #tell(fd: number, registration: Registration, events: number, batch: number): void {
     const { watches } = registration
     if (watches.every(({ once }) => once)) registration.armed = false
     for (const watch of watches) {
@@ -255,10 +318,22 @@ function callSafely(onEvents: OnEvents, events: number): void {
   }
 }
 
-let shared: Reactor | undefined
+/** The reactor of everybody: who disposes it ends nothing of others. */
+class SharedReactor extends Reactor {
+  override [Symbol.dispose](): void {}
+
+  end(): void {
+    super[Symbol.dispose]()
+  }
+}
+
+let shared: SharedReactor | undefined
 
 /**
- * The reactor of this process, made on first use.
+ * The reactor of this thread, made on first use. It is everybody's: disposing it does nothing.
+ *
+ * That of a Worker is given back when the Worker ends by itself; one that is terminated leaves three descriptors and as
+ * many mappings behind, for the engine tells it nothing.
  *
  * @example
  * ```ts
@@ -271,6 +346,10 @@ let shared: Reactor | undefined
  * ```
  */
 export function reactor(): Reactor {
-  shared ??= new Reactor()
+  if (shared === undefined) {
+    const made = new SharedReactor()
+    if (!Bun.isMainThread) process.on('exit', () => made.end())
+    shared = made
+  }
   return shared
 }

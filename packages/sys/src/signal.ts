@@ -54,7 +54,10 @@ let restorer: number | undefined
  * all told, in order. SIGCHLD says that something happened: ask `waitid` until it has no more. The handlers are
  * installed with SA_RESTART and see the process's threads as one. Replaces `process.on` for these signals.
  *
- * @throws RangeError for a number that is no signal, SIGKILL, SIGSTOP, or one of the engine's own faults
+ * On the main thread only: a handler is the whole process's, and a Worker that ends leaves its own behind.
+ *
+ * @throws RangeError for a number that is no signal, SIGKILL, SIGSTOP, or one of the engine's own faults; TypeError in
+ * a Worker
  * @see https://man7.org/linux/man-pages/man7/signal.7.html
  *
  * @example
@@ -74,20 +77,32 @@ let restorer: number | undefined
  * ```
  */
 export function watchSignals(signals: readonly number[], onSignal: OnSignal): Disposable {
+  if (!Bun.isMainThread) throw new TypeError('watchSignals: signals can be watched on the main thread only')
+  if (typeof onSignal !== 'function') throw new TypeError('onSignal must be a function')
   const watch: Watch = { onSignal }
-  for (const signal of signals) refuseUnwatchable(signal)
-  for (const signal of signals) {
-    const others = listeners.get(signal)
-    if (others === undefined) {
-      install(signal)
-      listeners.set(signal, new Set([watch]))
-    } else others.add(watch)
-  }
-  return {
+  // The caller may change its array before disposal.
+  const watched = [...signals]
+  for (const signal of watched) refuseUnwatchable(signal)
+  const disposable = {
     [Symbol.dispose]() {
-      for (const signal of signals) forget(signal, watch)
+      for (const signal of watched) forget(signal, watch)
     },
   }
+  try {
+    for (const signal of watched) remember(signal, watch)
+  } catch (error) {
+    disposable[Symbol.dispose]()
+    throw error
+  }
+  return disposable
+}
+
+function remember(signal: number, watch: Watch): void {
+  const others = listeners.get(signal)
+  if (others === undefined) {
+    install(signal)
+    listeners.set(signal, new Set([watch]))
+  } else others.add(watch)
 }
 
 /** Faults of the running code: a handler of ours would return to the faulting instruction for ever. */
@@ -175,7 +190,9 @@ const fields = new DataView(buffer.buffer)
 
 function readSignals(): void {
   for (const info of takeSignals()) {
-    for (const { onSignal } of listeners.get(info.signo) ?? []) callSafely(onSignal, info)
+    const told = listeners.get(info.signo)
+    // A copy: a listener may dispose others, which are not told then, and begin some, which this did not come for.
+    for (const watch of [...(told ?? [])]) if (told?.has(watch)) callSafely(watch.onSignal, info)
   }
 }
 

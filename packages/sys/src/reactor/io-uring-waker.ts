@@ -13,7 +13,7 @@ import {
   IOSQE_CQE_SKIP_SUCCESS,
   IOSQE_IO_LINK,
 } from '../generated/constants/uring.ts'
-import { check, isError } from '../errno.ts'
+import { check, isError, isSysError } from '../errno.ts'
 import { OwnedFd } from '../fd.ts'
 import { mmap } from '../memory/map.ts'
 import type { Mapping } from '../memory/mapping.ts'
@@ -72,7 +72,7 @@ export class IoUringWaker implements Waker {
   #disposed = false
   #armed = false
 
-  /** Opens one, or returns −errno (or 0 for a kernel that is too old) when it cannot be had. */
+  /** Opens one, or returns −errno (or 0 for a kernel that is too old) when it or what belongs to it cannot be had. */
   static open(epollFd: number, onWake: () => void): IoUringWaker | number {
     const params = new Uint32Array(new ArrayBuffer(4 * paramWords))
     const result = raw.setup(ringEntries, params)
@@ -83,10 +83,25 @@ export class IoUringWaker implements Waker {
       ring.close()
       return 0
     }
-    return new IoUringWaker(ring, params, epollFd, onWake)
+    const parts = new DisposableStack()
+    parts.use(ring)
+    try {
+      return new IoUringWaker(ring, params, epollFd, onWake, parts)
+    } catch (error) {
+      parts.dispose()
+      if (!isSysError(error)) throw error
+      return error.errno
+    }
   }
 
-  private constructor(ring: OwnedFd, params: Uint32Array, epollFd: number, onWake: () => void) {
+  /** @param parts - is told what was made, so that it can be given back when something after it fails */
+  private constructor(
+    ring: OwnedFd,
+    params: Uint32Array,
+    epollFd: number,
+    onWake: () => void,
+    parts: DisposableStack,
+  ) {
     this.#ring = ring
     this.#params = params
     this.#epollFd = epollFd
@@ -94,15 +109,15 @@ export class IoUringWaker implements Waker {
     const sqSize = this.#param('sqArray') + this.#param('sqEntries') * 4
     const cqSize = this.#param('cqes') + this.#param('cqEntries') * cqeSizeBytes
     const flags = MAP_SHARED | MAP_POPULATE
-    this.#rings = mmap({ lengthBytes: Math.max(sqSize, cqSize), flags, fd: ring })
+    this.#rings = parts.use(mmap({ lengthBytes: Math.max(sqSize, cqSize), flags, fd: ring }))
     const sqesSize = this.#param('sqEntries') * sqeSizeBytes
-    this.#sqes = mmap({ lengthBytes: sqesSize, flags, fd: ring, offsetBytes: IORING_OFF_SQES })
+    this.#sqes = parts.use(mmap({ lengthBytes: sqesSize, flags, fd: ring, offsetBytes: IORING_OFF_SQES }))
     this.#ringWords = new Int32Array(this.#rings.bytes.buffer, 0, this.#rings.bytes.length >> 2)
     const pair = new Int32Array(new ArrayBuffer(8))
     const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
     check(raw.socketpair(AF_UNIX, type, 0, pair), 'socketpair')
     const [receiver, sender] = pair as unknown as [number, number]
-    this.#sender = new OwnedFd(sender)
+    this.#sender = parts.use(new OwnedFd(sender))
     this.#prepare()
     // From here on `receiver` is the engine's, which closes it with the socket.
     const options: Bun.FdSocketOptions = {

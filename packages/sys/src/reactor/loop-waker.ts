@@ -97,7 +97,8 @@ const fdsLookedAt = 1024
 /** Finds the epoll instance that already has a socket which was just handed to the engine. */
 function findEngineEpoll(): number | undefined {
   const pair = new Int32Array(new ArrayBuffer(8))
-  check(raw.socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 'socketpair')
+  // Without descriptors it is not found now, and looked for again.
+  if (isError(raw.socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))) return undefined
   const [theirs, ours] = pair as unknown as [number, number]
   // From here on `theirs` is the engine's, which closes it with the socket.
   let socket: { terminate(): void } | undefined

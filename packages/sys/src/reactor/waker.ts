@@ -14,6 +14,8 @@ import { WorkerWaker } from './worker-waker.ts'
 /** How JavaScript is woken. */
 export type WakerKind = 'loop' | 'io_uring' | 'worker'
 
+const kinds = new Set<unknown>(['loop', 'io_uring', 'worker'] satisfies WakerKind[])
+
 /** Calls a function whenever an epoll instance has events, while it is started. */
 export interface Waker extends Disposable {
   readonly kind: WakerKind
@@ -23,8 +25,13 @@ export interface Waker extends Disposable {
   stop(): void
 }
 
-/** Makes a stopped waker for `epollFd`, of `kind` or the best that this engine and this kernel allow. */
+/**
+ * Makes a stopped waker for `epollFd`, of `kind` or the best that this engine and this kernel allow.
+ *
+ * @throws TypeError for a kind that is none or that cannot be had; {@link SysError} when descriptors or memory are short
+ */
 export function startWaker(epollFd: number, onWake: () => void, kind?: WakerKind): Waker {
+  if (kind !== undefined && !kinds.has(kind)) throw new TypeError(`not a kind of waker: ${String(kind)}`)
   if (kind === undefined || kind === 'loop') {
     const waker = LoopWaker.open(epollFd, onWake)
     if (waker !== undefined) return waker

@@ -33,14 +33,22 @@ export class WorkerWaker implements Waker {
 
   constructor(epollFd: number, onWake: () => void) {
     this.#outerFd = new OwnedFd(check(raw.epollCreate1(EPOLL_CLOEXEC), 'epoll_create1'))
-    this.#endFd = new OwnedFd(check(raw.eventfd2(0, EFD_NONBLOCK | EFD_CLOEXEC), 'eventfd2'))
-    const event = new Uint32Array(new ArrayBuffer(16))
-    event[0] = EPOLLIN
-    for (const fd of [epollFd, this.#endFd.fd]) {
-      check(raw.epollCtl(this.#outerFd.fd, EPOLL_CTL_ADD, fd, event), 'epoll_ctl')
+    let endFd: OwnedFd | undefined
+    try {
+      endFd = new OwnedFd(check(raw.eventfd2(0, EFD_NONBLOCK | EFD_CLOEXEC), 'eventfd2'))
+      const event = new Uint32Array(new ArrayBuffer(16))
+      event[0] = EPOLLIN
+      for (const fd of [epollFd, endFd.fd]) {
+        check(raw.epollCtl(this.#outerFd.fd, EPOLL_CTL_ADD, fd, event), 'epoll_ctl')
+      }
+      const address = thunkAddress(syscallNumber('epoll_pwait'))
+      this.#worker = workerThatCalls(address, [this.#outerFd.fd, new ArrayBuffer(16), 1, -1, null, 8])
+      this.#endFd = endFd
+    } catch (error) {
+      endFd?.close()
+      this.#outerFd.close()
+      throw error
     }
-    const address = thunkAddress(syscallNumber('epoll_pwait'))
-    this.#worker = workerThatCalls(address, [this.#outerFd.fd, new ArrayBuffer(16), 1, -1, null, 8])
     this.#worker.unref()
     this.#worker.addEventListener('message', () => {
       this.#waiting = false
