@@ -13,7 +13,7 @@ import { ownIdentity } from '../src/agent/identity.ts'
 import { PushSource } from '../src/agent/push-source.ts'
 import { RateLimit } from '../src/agent/rate-limit.ts'
 import { Sessions } from '../src/agent/sessions.ts'
-import { UpdateBusy, type Updater, Updates } from '../src/agent/updates.ts'
+import { UpdateBusy, UpdateStopped, type Updater, Updates } from '../src/agent/updates.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'solo-agent-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -183,10 +183,10 @@ describe('Updates', () => {
     ])
     // A client that was away asks for all that is open again.
     expect((await updates.wants(0)).wants).toHaveLength(2)
-    expect(updates.answer(2, Uint8Array.of(4, 5))).toBe(false)
-    expect(updates.answer(2, Uint8Array.of(4, 5, 6))).toBe(true)
-    expect(updates.answer(2, Uint8Array.of(4, 5, 6))).toBe(false)
-    expect(updates.answer(1, Uint8Array.of(1, 2, 3))).toBe(true)
+    expect(updates.answer(1, 2, Uint8Array.of(4, 5))).toBe(false)
+    expect(updates.answer(1, 2, Uint8Array.of(4, 5, 6))).toBe(true)
+    expect(updates.answer(1, 2, Uint8Array.of(4, 5, 6))).toBe(false)
+    expect(updates.answer(1, 1, Uint8Array.of(1, 2, 3))).toBe(true)
     const end = await updates.wants(2)
     expect(end).toMatchObject({ wants: [], update: { state: 'installed', slot: 'solo-b', fetchedBytes: 6 } })
     expect(read).toEqual([
@@ -209,6 +209,46 @@ describe('Updates', () => {
         update: { state: 'failed', failure: { code: 'failed', message: 'the client stopped it' } },
       })
     expect(updates.push(documents).id).toBe(2)
+    updates.cancel('enough')
+  })
+
+  test('take no answer to a want of the update before', async () => {
+    const read: number[][] = []
+    const updates = updatesBy(async (_documents, source, { signal }) => {
+      read.push(await bytesOf(source, 0, signal))
+      return installed
+    })
+    updates.push(documents)
+    expect(updates.wantLength(1, 1)).toBe(3)
+    updates.cancel('the client stopped it')
+    await expect.poll(() => updates.state?.state).toBe('failed')
+    expect(updates.push(documents).id).toBe(2)
+    await updates.wants(0)
+    expect(updates.wantLength(1, 1)).toBeUndefined()
+    expect(updates.answer(1, 1, Uint8Array.of(6, 6, 6))).toBe(false)
+    expect(updates.answer(2, 1, Uint8Array.of(1, 2, 3))).toBe(true)
+    await expect.poll(() => updates.state?.state).toBe('installed')
+    expect(read).toEqual([[1, 2, 3]])
+  })
+
+  test('are stopped by a client also when they come by a channel, and by who follows it', async () => {
+    const updates = updatesBy(async (_documents, source, { signal }) => {
+      await bytesOf(source, 0, signal)
+      return installed
+    })
+    const follower = new AbortController()
+    const begin = (): Promise<unknown> => updates.channel(documents, new PushSource(), follower.signal)
+    const first = begin()
+    updates.cancel('the client stopped it')
+    await expect(first).rejects.toBeInstanceOf(UpdateStopped)
+    expect(updates.state).toMatchObject({
+      ...{ origin: 'channel', state: 'failed' },
+      failure: { code: 'failed', message: 'the client stopped it' },
+    })
+    const second = begin()
+    follower.abort(new Error('the agent ends'))
+    await expect(second).rejects.toThrow('the agent ends')
+    expect(updates.push(documents).id).toBe(3)
     updates.cancel('enough')
   })
 

@@ -33,6 +33,11 @@ export class UpdateBusy extends Error {
   override name = 'UpdateBusy'
 }
 
+/** Somebody has stopped it. */
+export class UpdateStopped extends Error {
+  override name = 'UpdateStopped'
+}
+
 interface Push {
   readonly source: PushSource
   watchdog: ReturnType<typeof setTimeout>
@@ -44,7 +49,7 @@ export class Updates {
   readonly #listeners = new Set<() => void>()
   #state: UpdateState | null = null
   #push: Push | null = null
-  /** Stops what a client began. */
+  /** Stops what runs. */
   #abort = new AbortController()
   #ended: Promise<void> = Promise.resolve()
 
@@ -91,7 +96,7 @@ export class Updates {
   /**
    * Runs an update that comes by a channel.
    *
-   * @throws UpdateBusy another one runs; what the installation throws
+   * @throws UpdateBusy another one runs; UpdateStopped somebody has stopped it; what the installation throws
    */
   async channel(
     documents: ReleaseDocuments,
@@ -99,7 +104,9 @@ export class Updates {
     signal: AbortSignal,
   ): Promise<InstalledMessage> {
     this.#begin('channel')
-    return await this.#carryOut((watch) => this.#updater.install(documents, source, watch), signal)
+    this.#abort = new AbortController()
+    const either = AbortSignal.any([signal, this.#abort.signal])
+    return await this.#carryOut((watch) => this.#updater.install(documents, source, watch), either)
   }
 
   /** Waits for wants with a number above `after`, or for the end of the update, within a bound. */
@@ -117,21 +124,26 @@ export class Updates {
     return { wants: isOver ? [] : push.source.wants(after), update: this.#state as UpdateState }
   }
 
-  /** How long the answer to a want has to be; undefined when it is not open. */
-  wantLength(id: number): number | undefined {
-    this.#heard()
-    return this.#push?.source.lengthOf(id)
+  /** How long the answer to a want of an update has to be; undefined when it is not open. */
+  wantLength(update: number, id: number): number | undefined {
+    return this.#pushOf(update)?.source.lengthOf(id)
   }
 
-  /** Takes the answer to a want; false when it is not open. */
-  answer(id: number, bytes: Uint8Array): boolean {
-    this.#heard()
-    return this.#push?.source.answer(id, bytes) ?? false
+  /** Takes the answer to a want of an update; false when it is not open. */
+  answer(update: number, id: number, bytes: Uint8Array): boolean {
+    return this.#pushOf(update)?.source.answer(id, bytes) ?? false
   }
 
-  /** Ends an update that a client began. */
+  /** Ends the update that runs, whoever began it. */
   cancel(reason: string): void {
-    this.#abort.abort(new Error(reason))
+    this.#abort.abort(new UpdateStopped(reason))
+  }
+
+  /** The push that runs, if it is of this update: wants of each are numbered from 1 on. */
+  #pushOf(update: number): Push | null {
+    if (this.#state?.id !== update) return null
+    this.#heard()
+    return this.#push
   }
 
   #begin(origin: UpdateOrigin): UpdateState {

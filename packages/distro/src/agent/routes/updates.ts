@@ -86,14 +86,15 @@ export function updateRoutes(device: Device): OpenAPIHono<ApiTypes> {
   routes.openapi(answer, async (c) => {
     const { update, want } = c.req.valid('param')
     const { updates } = find(device, update)
-    const length = updates.wantLength(want)
+    const length = updates.wantLength(update, want)
     const given = c.req.header('content-length')
     if (length === undefined) throw new HTTPException(409, { message: `want ${want} is not open` })
     if (given !== String(length)) {
       throw new HTTPException(400, { message: `want ${want} has ${length} bytes, not ${given ?? '?'}` })
     }
     const bytes = new Uint8Array(await c.req.raw.arrayBuffer())
-    if (!updates.answer(want, bytes))
+    // Meanwhile this update may have ended, and another one begun.
+    if (!updates.answer(update, want, bytes))
       throw new HTTPException(409, { message: `want ${want} is no longer open` })
     return c.body(null, 204)
   })
