@@ -55,6 +55,8 @@ export interface ChannelDevice {
   readonly architecture: 'x86_64' | 'aarch64'
   /** The time. */
   readonly nowSeconds: number
+  /** Whether the time comes from a time server: then a pointer from the future is refused. Default: false. */
+  readonly isTimeKnown?: boolean
   /** The channel that it follows; a pointer of another is refused. */
   readonly channel?: string
   /**
@@ -141,15 +143,27 @@ function equal(
     throw new UpdateRefused(check, `${what} is for ${check} ${found}, expected ${expected}`)
 }
 
+/** So far may the clocks of who signs and of a device be apart: a pointer from later on would keep out all before it. */
+const aheadSecondsMax = 24 * 60 * 60
+
 function checkTimes({ issuedSeconds, expiresSeconds }: ChannelPointer, device: ChannelDevice): void {
-  const { nowSeconds, lastPointer, trust } = device
+  const { nowSeconds, lastPointer, trust, isTimeKnown = false } = device
   if (nowSeconds >= expiresSeconds) {
     throw new UpdateRefused(
       'expired',
       `the channel's pointer ended on ${iso(expiresSeconds)}, it is ${iso(nowSeconds)} now`,
     )
   }
-  if (lastPointer?.trustVersion === trust.version && issuedSeconds < lastPointer.issuedSeconds) {
+  const latest = isTimeKnown ? nowSeconds + aheadSecondsMax : Infinity
+  if (issuedSeconds > latest) {
+    throw new UpdateRefused(
+      'channel',
+      `the channel's pointer is from the future: it is of ${iso(issuedSeconds)}, and it is ${iso(nowSeconds)} now`,
+    )
+  }
+  // One that would be refused now was believed by a clock that was not known to be right.
+  if (lastPointer === undefined || lastPointer.issuedSeconds > latest) return
+  if (lastPointer.trustVersion === trust.version && issuedSeconds < lastPointer.issuedSeconds) {
     throw new UpdateRefused(
       'channel',
       `the channel's pointer is of ${iso(issuedSeconds)}, one of ${iso(lastPointer.issuedSeconds)} has been seen`,

@@ -64,6 +64,19 @@ describe('a release that comes by a channel', () => {
     )
   })
 
+  test('is refused when it is from the future, by a clock that is known to be right', () => {
+    const day = 24 * 3600
+    const of = (ahead: number): string =>
+      pointer({ issued: iso(nowSeconds + ahead), expires: iso(nowSeconds + 3 * day) })
+    expect(verdict(of(2 * day))).toBe('accepted')
+    expect(verdict(of(2 * day), { isTimeKnown: true })).toBe('channel')
+    expect(verdict(of(day), { isTimeKnown: true })).toBe('accepted')
+    // One that was believed before the clock was right does not keep out those that come.
+    const lastPointer = { issuedSeconds: nowSeconds + 2 * day, trustVersion: 1 }
+    expect(verdict(pointer(), { lastPointer })).toBe('channel')
+    expect(verdict(pointer(), { lastPointer, isTimeKnown: true })).toBe('accepted')
+  })
+
   test.each([
     ['of another appliance', { appliance: 'other' }, {}, 'appliance'],
     ['of another board', { board: 'other' }, {}, 'board'],
