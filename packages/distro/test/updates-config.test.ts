@@ -66,6 +66,20 @@ describe('validateAppliance()', () => {
     ])
   })
 
+  test('takes a week as the longest time between two looks at a channel', () => {
+    const every = (pollMinutes: number): string[] =>
+      mistakes({
+        updates: {
+          release: { keys: [first] },
+          channel: { keys: [second], url: 'https://e.example/x', pollMinutes },
+        },
+      })
+    expect(every(10_080)).toEqual([])
+    expect(every(10_081)).toEqual([
+      'solo.config.ts: updates.channel.pollMinutes: expected minutes, a whole number from 1 to 10080, got 10081',
+    ])
+  })
+
   test('names limits that are none', () => {
     const web = { name: 'web', entry: './server.ts' }
     expect(mistakes({ services: [{ ...web, limits: { memoryMaxMiB: 64, tasksMax: 40 } }] })).toEqual([])

@@ -161,7 +161,7 @@ const updates = object('an object with release', {
     ...signers,
     url: text('https://… or oci://host/name', /^(https?:\/\/\S+|oci(\+http)?:\/\/[^/@\s]+\/[^:@\s]+)$/),
     name: text(nameInWords, name).optional(),
-    pollMinutes: integer('minutes', 1, 43_200).optional(),
+    pollMinutes: integer('minutes', 1, 10_080).optional(),
     window: object('an object with from and to', { from: timeOfDay, to: timeOfDay }).optional(),
     restart: flag().optional(),
   }).optional(),
