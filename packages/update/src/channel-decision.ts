@@ -16,10 +16,10 @@ export interface ChannelSituation {
   readonly pointer: ChannelPointer
   /** The release that runs. */
   readonly running: { readonly counter: number }
-  /** The release that is whole in the other slot; null when there is none. */
+  /** The release that is whole in the other slot, and would be started next; null when there is none. */
   readonly other: { readonly counter: number } | null
   /** The last release that was tried here and given up, and why; null when none was. */
-  readonly givenUp: { readonly counter: number; readonly reason: string } | null
+  readonly givenUp: GivenUp | null
   /** What tells this machine from others: `/etc/machine-id`. */
   readonly machineId: string
   /** The time. */
@@ -30,10 +30,22 @@ export interface ChannelSituation {
   readonly window?: MaintenanceWindow
 }
 
+/** A release that was tried and given up. */
+export interface GivenUp {
+  /** Its counter. */
+  readonly counter: number
+  /** Why, in words. */
+  readonly reason: string
+  /** From when on it may be installed once more, where nobody has said no to it; without it, never. */
+  readonly retrySeconds?: number
+}
+
 /** What to do, and why. */
 export type ChannelDecision =
   /** Install the release now. */
   | { readonly action: 'install'; readonly reason: string }
+  /** It is installed: restart into it now. */
+  | { readonly action: 'restart'; readonly reason: string }
   /** Not now. With `untilSeconds` there is a time from when on it would be otherwise. */
   | { readonly action: 'wait'; readonly reason: string; readonly untilSeconds?: number }
   /** There is nothing to do for this pointer. */
@@ -60,12 +72,18 @@ export function decideOnChannel(situation: ChannelSituation): ChannelDecision {
   const { pointer, running, other, givenUp, hold = false, machineId, nowSeconds } = situation
   const { version, counter, digest } = pointer.release
   if (counter <= running.counter) return none(`the channel has ${version}, which is not newer than what runs`)
-  if (other?.counter === counter) return none(`${version} is installed and will be tried at the next boot`)
-  // Even when it is forced: it would be tried and given up again and again.
-  if (givenUp?.counter === counter) return none(`${version} was tried here and given up: ${givenUp.reason}`)
+  const isInstalled = other?.counter === counter
+  // One that has been installed again has not been given up again.
+  const refusal = isInstalled ? null : refusalOf(givenUp, situation)
+  if (refusal !== null) return refusal
+  // These hold for the restart too: a release that turns out to be bad is stopped where it has got to.
   if (hold) return wait('updates of this device are on hold')
   if (pointer.hold) return wait(`the channel is on hold with ${version}`)
-  if (pointer.force) return { action: 'install', reason: `the channel wants ${version} at once` }
+  const act = (reason: string): ChannelDecision =>
+    isInstalled
+      ? { action: 'restart', reason: `${version} is installed and will be tried at the next boot` }
+      : { action: 'install', reason }
+  if (pointer.force) return act(`the channel wants ${version} at once`)
   const share = shareOf(machineId, digest)
   if (share >= pointer.percentage) {
     return wait(
@@ -74,17 +92,34 @@ export function decideOnChannel(situation: ChannelSituation): ChannelDecision {
   }
   const windows = [pointer.window, situation.window].filter((window) => window !== undefined)
   const opens = Math.max(...windows.map((window) => nextOpening(window, nowSeconds)), nowSeconds)
-  if (opens > nowSeconds)
-    return { ...wait(`${version} waits for the maintenance window`), untilSeconds: opens }
-  return { action: 'install', reason: `the channel has ${version}` }
+  if (opens > nowSeconds) return waitUntil(opens, `${version} waits for the maintenance window`)
+  return act(`the channel has ${version}`)
+}
+
+/** Why a release that was given up is not installed again, even when it is forced; null when it may be. */
+function refusalOf(
+  givenUp: GivenUp | null,
+  { pointer, nowSeconds }: ChannelSituation,
+): ChannelDecision | null {
+  const { version, counter } = pointer.release
+  if (givenUp?.counter !== counter) return null
+  const { reason, retrySeconds } = givenUp
+  const what = `${version} was tried here and given up: ${reason}`
+  // It would be tried and given up again and again.
+  if (retrySeconds === undefined) return none(what)
+  return retrySeconds > nowSeconds ? waitUntil(retrySeconds, what) : null
 }
 
 function none(reason: string): ChannelDecision {
   return { action: 'none', reason }
 }
 
-function wait(reason: string): ChannelDecision & { action: 'wait' } {
+function wait(reason: string): ChannelDecision {
   return { action: 'wait', reason }
+}
+
+function waitUntil(untilSeconds: number, reason: string): ChannelDecision {
+  return { action: 'wait', reason, untilSeconds }
 }
 
 /**

@@ -42,9 +42,12 @@ export interface FollowChannelOptions {
   readonly intervalMs: number
   /** What the device knows now. */
   readonly readDevice: () => Promise<FollowingDevice>
-  /** Has a release installed. */
-  readonly install: (documents: ReleaseDocuments, source: BlobSource) => Promise<InstalledMessage>
-  /** Hears what happens; it is awaited, so what it keeps (the newest pointer) is kept before anything is installed. */
+  /** Has a release installed; null when somebody has stopped it, who shall not see it begin anew at once. */
+  readonly install: (documents: ReleaseDocuments, source: BlobSource) => Promise<InstalledMessage | null>
+  /**
+   * Hears what happens. It is awaited, so what it keeps (the newest pointer) is kept before anything is installed; what
+   * it rejects with ends the look. That a disk is full is no reason to: the update may be the cure.
+   */
   readonly onEvent: (event: FollowerEvent) => void | Promise<void>
   /** Ends it. */
   readonly signal: AbortSignal
@@ -67,6 +70,9 @@ const realClock: FollowerClock = {
   sleep: async (ms, signal) => await setTimeout(ms, undefined, { signal }),
   random: () => Math.random(),
 }
+
+/** The longest wait of a timer; one that is longer ends at once. */
+const timerMsMax = 2 ** 31 - 1
 
 /** After a failure it is looked again so soon at first, and twice as late each time, up to the interval. */
 const retryMs = 60_000
@@ -101,7 +107,7 @@ export async function followChannel(options: FollowChannelOptions): Promise<neve
   let failures = 0
   let waitMs = intervalMs * clock.random()
   for (;;) {
-    await clock.sleep(waitMs, signal)
+    await clock.sleep(Math.min(waitMs, timerMsMax), signal)
     try {
       const decision = await lookAtChannel(options)
       failures = 0
@@ -121,7 +127,7 @@ export async function followChannel(options: FollowChannelOptions): Promise<neve
 }
 
 /**
- * Looks once, and installs when it is time.
+ * Looks once, and installs when it is time. Whether to restart then is a second decision, of which `onEvent` hears.
  *
  * @throws UpdateRefused, SourceError, UpdateFailed; what `readDevice`, `install` and `onEvent` reject with
  */
@@ -139,11 +145,16 @@ export async function lookAtChannel(
     )
   }
   const pointer = verifyChannel(documents.channel, { ...device, trust, channel })
-  const nowSeconds = Math.floor(clock.now() / 1000)
-  const decision = decideOnChannel({ ...situation, pointer, nowSeconds })
-  await options.onEvent({ type: 'decision', pointer, trustVersion: trust.version, decision })
+  const decide = async (now: FollowingDevice['situation']): Promise<ChannelDecision> => {
+    const decision = decideOnChannel({ ...now, pointer, nowSeconds: Math.floor(clock.now() / 1000) })
+    await options.onEvent({ type: 'decision', pointer, trustVersion: trust.version, decision })
+    return decision
+  }
+  const decision = await decide(situation)
   if (decision.action !== 'install') return decision
   const installed = await options.install(documents, source)
+  if (installed === null) return decision
   await options.onEvent({ type: 'installed', installed })
-  return decision
+  // An installation may take long: whether it is time for the restart is another question.
+  return await decide({ ...situation, other: { counter: installed.counter } })
 }

@@ -29,7 +29,7 @@ interface Story {
 async function follow(
   channel: Channel,
   looks: number,
-  changes: Partial<FollowChannelOptions> = {},
+  { clockNow, ...changes }: Partial<FollowChannelOptions> & { clockNow?: () => number } = {},
 ): Promise<Story> {
   const stop = new AbortController()
   const waitsMs: number[] = []
@@ -65,7 +65,7 @@ async function follow(
     onEvent: (event) => void events.push(event),
     signal: stop.signal,
     clock: {
-      now: () => nowMs,
+      now: clockNow ?? (() => nowMs),
       random: () => 0.5,
       sleep: (ms, signal) => {
         if (waitsMs.length === looks) stop.abort(new Error('enough'))
@@ -89,7 +89,7 @@ describe('followChannel()', () => {
     expect(waitsMs).toEqual([hour / 2, hour, hour])
     expect(installs).toBe(1)
     const told = events.map((event) => (event.type === 'decision' ? event.decision.action : event.type))
-    expect(told).toEqual(['install', 'installed', 'none', 'none'])
+    expect(told).toEqual(['install', 'installed', 'restart', 'restart', 'restart'])
     expect(events[0]).toMatchObject({ trustVersion: 1, pointer: { issuedSeconds: startMs / 1000 } })
   })
 
@@ -153,12 +153,49 @@ describe('followChannel()', () => {
     expect(await refused({}, null)).toMatchObject({ type: 'failed', error: { check: 'channel' } })
   })
 
-  test('installs nothing when what it believed cannot be kept', async () => {
+  test('installs nothing against the will of who hears of it', async () => {
     const channel = new Channel()
     channel.publish()
     const { installs } = await follow(channel, 2, {
-      onEvent: (event) => (event.type === 'decision' ? Promise.reject(new Error('disk full')) : undefined),
+      onEvent: (event) => (event.type === 'decision' ? Promise.reject(new Error('not now')) : undefined),
     })
     expect(installs).toBe(0)
+  })
+
+  test('asks the window anew for the restart after an installation', async () => {
+    const channel = new Channel()
+    channel.publish({ window: { from: '12:00', to: '13:00' } })
+    const events: FollowerEvent[] = []
+    let nowMs = startMs
+    const { waitsMs } = await follow(channel, 2, {
+      install: () => {
+        nowMs += 2 * hour
+        const installed = { type: 'installed', slot: 'solo-b', version: '13.0', counter: 13, fetchedBytes: 1 }
+        return Promise.resolve(installed as InstalledMessage)
+      },
+      onEvent: (event) => void events.push(event),
+      clockNow: () => nowMs,
+    })
+    const decisions = events.filter((event) => event.type === 'decision').map(({ decision }) => decision)
+    expect(decisions.slice(0, 2)).toMatchObject([
+      { action: 'install' },
+      { action: 'wait', untilSeconds: startMs / 1000 + 24 * 3600 },
+    ])
+    expect(waitsMs).toEqual([hour / 2, hour])
+  })
+
+  test('does not begin at once again what somebody has stopped', async () => {
+    const channel = new Channel()
+    channel.publish()
+    const { waitsMs, events } = await follow(channel, 3, { install: () => Promise.resolve(null) })
+    expect(waitsMs).toEqual([hour / 2, hour, hour])
+    expect(events.map(({ type }) => type)).toEqual(['decision', 'decision', 'decision'])
+  })
+
+  test('waits no longer than a timer can', async () => {
+    const channel = new Channel()
+    channel.publish({ percentage: 0 })
+    const { waitsMs } = await follow(channel, 2, { intervalMs: 43_200 * minute })
+    expect(waitsMs).toEqual([21_600 * minute, 2 ** 31 - 1])
   })
 })

@@ -1,6 +1,7 @@
 // Following a channel: the agent fetches, as it has the network; what is installed the updater decides by itself.
 import { readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { BootState } from '@pkg/init/boot-state'
 import type { MachineStatus } from '@pkg/init/control'
 import {
   type FollowChannelOptions,
@@ -8,16 +9,19 @@ import {
   type FollowingDevice,
   followChannel,
 } from '@pkg/update/channel-follower'
-import { type MaintenanceWindow, nextOpening } from '@pkg/update/channel-decision'
+import type { ChannelPointer } from '@pkg/update/channel'
+import type { ChannelDecision, GivenUp } from '@pkg/update/channel-decision'
 import { httpSource } from '@pkg/update/http-source'
 import { registrySource } from '@pkg/update/registry-source'
 import { effectiveTrust } from '@pkg/update/trust'
-import type { SlotState } from '@pkg/update/updater-protocol'
+import type { ReleaseDocuments } from '@pkg/update/release'
+import type { BlobSource } from '@pkg/update/source'
+import type { InstalledMessage, SlotState } from '@pkg/update/updater-protocol'
 import { z } from 'zod'
 import type { ChannelState } from './bodies.ts'
 import { ControlRefused } from './control-client.ts'
 import type { ChannelSettings } from './settings.ts'
-import type { Updates } from './updates.ts'
+import { UpdateStopped, type Updates } from './updates.ts'
 
 /** What following needs. */
 export interface ChannelContext {
@@ -55,17 +59,38 @@ export const channelFiles: ChannelFiles = {
   machineId: '/etc/machine-id',
 }
 
-/** The newest pointer that was believed: whoever shows an older one holds the device back. */
-const POINTER_FILE = 'pointer.json'
+/** What is kept of a channel. */
+const SEEN_FILE = 'pointer.json'
 
-const pointerSchema = z.object({ issuedSeconds: z.number(), trustVersion: z.number() })
+const seenSchema = z.object({
+  ...{ channel: z.string(), appliance: z.string(), board: z.string() },
+  /** The newest pointer that was believed: whoever shows an older one holds the device back. */
+  ...{ issuedSeconds: z.number(), trustVersion: z.number() },
+  /** A release that was given up without a word and was installed once more, and when. */
+  retried: z.object({ counter: z.number(), atSeconds: z.number() }).optional(),
+})
+
+type Seen = z.infer<typeof seenSchema>
+
+const DAY_SECONDS = 24 * 60 * 60
+
+/** As PID 1 says of a slot of which nobody, and no gate, has said that it is bad: power cuts look the same. */
+const withoutWord = /^(its tries ran out, and it left no word|it did not get as far as its gate)/
 
 /** A channel that is followed until the agent ends. */
 export class Channel {
   readonly #context: ChannelContext
   #state: ChannelState
-  /** The release that is in the other slot, whole, and waits for a boot. */
-  #pending: number | null = null
+  /** What was seen last, which is in memory when it cannot be kept; undefined before anything was read. */
+  #seen: Seen | null | undefined
+  /** What the disk has of it. */
+  #keptText: string | undefined
+  /** At the last look, for what is decided after it. */
+  #device: { appliance: string; board: string; givenUp: GivenUp | null; uptimeMs: number } | undefined
+  /** Whether what is installed now was given up here before. */
+  #isRetry = false
+  /** What could not be read or kept, and why: told once. */
+  readonly #complaints = new Map<string, string>()
 
   constructor(context: ChannelContext) {
     this.#context = context
@@ -79,13 +104,13 @@ export class Channel {
 
   /** Follows it. @throws the signal's reason */
   async follow(signal: AbortSignal): Promise<void> {
-    const { settings, source, updates } = this.#context
+    const { settings, source } = this.#context
     await followChannel({
       source,
       channel: settings.name,
       intervalMs: settings.pollMinutes * 60_000,
       readDevice: () => this.#readDevice(),
-      install: (documents, from) => updates.channel(documents, from, signal),
+      install: (documents, from) => this.#install(documents, from, signal),
       onEvent: (event) => this.#onEvent(event),
       signal,
     })
@@ -93,7 +118,8 @@ export class Channel {
 
   async #readDevice(): Promise<FollowingDevice> {
     const { settings, files, machine, slots } = this.#context
-    const { release, lastRollback } = (await machine()).boot
+    const { boot, uptimeMs } = await machine()
+    const { release, clock } = boot
     if (release === null) throw new Error('PID 1 does not say what release runs')
     const { appliance, board, architecture } = release
     if (architecture !== 'x86_64' && architecture !== 'aarch64') throw new Error(`unknown: ${architecture}`)
@@ -101,43 +127,58 @@ export class Channel {
     const other = (await slots())?.find(({ running, condition, triesLeft }) => {
       return !running && condition === 'whole' && (triesLeft ?? 0) > 0
     })
-    this.#pending = other?.counter ?? null
-    const givenUp = lastRollback?.from.counter ?? null
-    const lastPointer = await this.#readPointer()
+    const seen = (this.#seen ??= await this.#readSeen(appliance, board))
+    const nowSeconds = Math.floor(Date.now() / 1000)
+    const givenUp = givenUpOf(boot, seen, nowSeconds)
+    this.#device = { appliance, board, givenUp, uptimeMs }
     return {
       device: {
         ...{ appliance, board, architecture },
         trust: effectiveTrust(await readFile(files.trust, 'utf8'), await readOptional(files.keptTrust)),
-        nowSeconds: Math.floor(Date.now() / 1000),
-        ...(lastPointer === undefined ? {} : { lastPointer }),
+        nowSeconds,
+        isTimeKnown: clock === 'sntp',
+        ...(seen === null ? {} : { lastPointer: seen }),
       },
       situation: {
         running: release,
         other: other === undefined || other.counter === null ? null : { counter: other.counter },
-        givenUp: givenUp === null ? null : { counter: givenUp, reason: lastRollback?.reason ?? '' },
-        machineId: (await readFile(files.machineId, 'utf8')).trim(),
+        givenUp,
+        // Without one it is somewhere among all the same.
+        machineId: ((await this.#read(files.machineId, 'none')) ?? '').trim(),
         ...(settings.window === null ? {} : { window: settings.window }),
       },
     }
   }
 
+  async #install(
+    documents: ReleaseDocuments,
+    source: BlobSource,
+    signal: AbortSignal,
+  ): Promise<InstalledMessage | null> {
+    try {
+      return await this.#context.updates.channel(documents, source, signal)
+    } catch (error) {
+      // It did not come to a try.
+      if (this.#isRetry && this.#seen) await this.#keep({ ...this.#seen, retried: undefined })
+      if (!(error instanceof UpdateStopped)) throw error
+      this.#tell(`the update was stopped, and begins again at the next look: ${error.message}`)
+      return null
+    }
+  }
+
   async #onEvent(event: FollowerEvent): Promise<void> {
-    const { settings } = this.#context
     if (event.type === 'decision') {
       const { pointer, trustVersion, decision } = event
-      await this.#keepPointer({ issuedSeconds: pointer.issuedSeconds, trustVersion })
-      const { version, counter } = pointer.release
-      const windows = [pointer.window, settings.window ?? undefined]
-      // A service has refused the restart that came with the installation, or the agent was started again before it.
-      if (settings.restart && decision.action === 'none' && this.#pending === counter && areOpen(windows))
-        await this.#restartInto(version)
+      await this.#note(pointer, trustVersion, decision)
+      // Asked for at each look: a service may refuse it, and the agent may be started again before it.
+      if (decision.action === 'restart' && this.#context.settings.restart)
+        await this.#restartInto(pointer.release.version)
       else this.#tell(decision.reason)
     } else if (event.type === 'failed') {
-      this.#tell(event.error instanceof Error ? event.error.message : String(event.error))
+      this.#tell(messageOf(event.error))
     } else {
       const { version, slot } = event.installed
       this.#tell(`${version} is in ${slot}, and is tried at the next boot`)
-      if (settings.restart) await this.#restartInto(version)
     }
   }
 
@@ -160,27 +201,101 @@ export class Channel {
     this.#state = { name: settings.name, lookedAt: new Date().toISOString(), detail }
   }
 
-  async #readPointer(): Promise<z.infer<typeof pointerSchema> | undefined> {
-    const text = await readOptional(join(this.#context.folder, POINTER_FILE))
-    if (text === undefined) return undefined
+  /** Keeps what was seen. @throws Error when a release must not be tried again for that it cannot be noted */
+  async #note(pointer: ChannelPointer, trustVersion: number, { action }: ChannelDecision): Promise<void> {
+    if (this.#device === undefined) return
+    const { appliance, board, givenUp, uptimeMs } = this.#device
+    const { version, counter } = pointer.release
+    const { issuedSeconds } = pointer
+    const seen: Seen = { channel: this.#context.settings.name, appliance, board, issuedSeconds, trustVersion }
+    const before = { ...seen, retried: this.#seen?.retried }
+    this.#isRetry = action === 'install' && givenUp?.counter === counter
+    if (!this.#isRetry) return void (await this.#keep(before))
+    const atSeconds = Math.floor(Date.now() / 1000)
+    if (await this.#keep({ ...seen, retried: { counter, atSeconds } })) return
+    if (uptimeMs >= DAY_SECONDS * 1000) return
+    // The restart would forget that it was tried again, and it would be each time the machine is up.
+    this.#seen = before
+    throw new Error(
+      `${version} was given up, and may be tried again: as that cannot be noted, when the machine has run for a day`,
+    )
+  }
+
+  /** Whether it is on the disk. In memory it holds from now on: a full disk must not keep out what would cure it. */
+  async #keep(seen: Seen): Promise<boolean> {
+    this.#seen = seen
+    const text = JSON.stringify(seen)
+    // The same pointer each hour need not be written each hour.
+    if (text === this.#keptText) return true
+    const file = join(this.#context.folder, SEEN_FILE)
     try {
-      return pointerSchema.parse(JSON.parse(text))
+      await writeFile(`${file}.new`, text)
+      await rename(`${file}.new`, file)
+      this.#keptText = text
+      this.#complaints.delete(file)
+      return true
+    } catch (error) {
+      this.#complain(file, `what was seen of the channel is kept in memory only: ${messageOf(error)}`)
+      return false
+    }
+  }
+
+  /** Without it the expiry of the pointers is the bound that remains. */
+  async #readSeen(appliance: string, board: string): Promise<Seen | null> {
+    const file = join(this.#context.folder, SEEN_FILE)
+    const text = await this.#read(file, 'usual')
+    if (text === undefined) return null
+    try {
+      const seen = seenSchema.parse(JSON.parse(text))
+      const isOurs =
+        seen.channel === this.#context.settings.name && seen.appliance === appliance && seen.board === board
+      if (isOurs) this.#keptText = text
+      return isOurs ? seen : null
     } catch {
-      // Cut off by a full disk; the expiry of the pointers is the bound that remains.
+      // Cut off by a full disk, or of a release before this one.
+      this.#complain(file, 'not understood, and counts as none')
+      return null
+    }
+  }
+
+  /** A file, as far as it can be read. @param missing - `usual`: that it is not there need not be told */
+  async #read(file: string, missing: 'usual' | 'none'): Promise<string | undefined> {
+    try {
+      return await (missing === 'usual' ? readOptional(file) : readFile(file, 'utf8'))
+    } catch (error) {
+      this.#complain(file, `counts as none: ${messageOf(error)}`)
       return undefined
     }
   }
 
-  async #keepPointer(pointer: z.infer<typeof pointerSchema>): Promise<void> {
-    const file = join(this.#context.folder, POINTER_FILE)
-    await writeFile(`${file}.new`, JSON.stringify(pointer))
-    await rename(`${file}.new`, file)
+  #complain(file: string, complaint: string): void {
+    if (this.#complaints.get(file) === complaint) return
+    this.#complaints.set(file, complaint)
+    this.#context.log(`${file}: ${complaint}`)
   }
 }
 
-function areOpen(windows: readonly (MaintenanceWindow | undefined)[]): boolean {
-  const nowSeconds = Math.floor(Date.now() / 1000)
-  return windows.every((window) => window === undefined || nextOpening(window, nowSeconds) === nowSeconds)
+/**
+ * What was given up last. A release that was blessed here before, and of which no gate or person has said anything since,
+ * may have met power cuts or a bad block: it is installed once more, and not again within a day.
+ */
+function givenUpOf(
+  { lastRollback, counterFloor }: BootState,
+  seen: Seen | null,
+  nowSeconds: number,
+): GivenUp | null {
+  const counter = lastRollback?.from.counter ?? null
+  if (lastRollback === null || counter === null) return null
+  const { reason } = lastRollback
+  if (counter > counterFloor || !withoutWord.test(reason)) return { counter, reason }
+  const atSeconds = seen?.retried?.counter === counter ? seen.retried.atSeconds : -Infinity
+  // One of far ahead was noted by a clock that was wrong.
+  const isDue = Math.abs(nowSeconds - atSeconds) >= DAY_SECONDS
+  return { counter, reason, retrySeconds: isDue ? 0 : atSeconds + DAY_SECONDS }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
 }
 
 /** The source of a channel by its settings. */
