@@ -28,8 +28,11 @@ export type ControlRequest =
   | { readonly type: 'watch' }
   /** Start, stop or restart a service. Answered when PID 1 has begun, not when it is done. */
   | { readonly type: 'start' | 'stop' | 'restart'; readonly service: string }
-  /** Shut down in order, a moment after the answer. */
-  | { readonly type: 'shutdown'; readonly kind: 'reboot' | 'power-off' }
+  /**
+   * Shut down in order, a moment after the answer. Before a restart into another release services are asked whether they
+   * mind, and one that does refuses it: not with `force`.
+   */
+  | { readonly type: 'shutdown'; readonly kind: 'reboot' | 'power-off'; readonly force?: boolean }
   /** The confirmation from outside that a trial with `gate.confirm` waits for. */
   | { readonly type: 'commit' }
   /** Give the slot that runs up, and restart into the other one. */
@@ -136,11 +139,13 @@ export function parseControlRequest(line: string): ControlRequest {
       return { type, service }
     }
     case 'shutdown': {
-      expectKeys(value, ['type', 'kind'])
-      const { kind } = value
+      expectKeys(value, ['type', 'kind', 'force'])
+      const { kind, force } = value
       if (kind !== 'reboot' && kind !== 'power-off')
         throw new TypeError('kind: expected "reboot" or "power-off"')
-      return { type, kind }
+      if (force === undefined) return { type, kind }
+      if (typeof force !== 'boolean') throw new TypeError('force: expected true or false')
+      return { type, kind, force }
     }
     default:
       throw new TypeError(`type: expected one of ${types.join(', ')}`)

@@ -136,6 +136,12 @@ test('PID 1 of a machine writes boot.json', async () => {
 })
 
 test('parseControlRequest() takes what the protocol has, and says what is wrong with the rest', () => {
+  expect(parseControlRequest('{"type":"shutdown","kind":"reboot","force":true}')).toEqual({
+    ...{ type: 'shutdown', kind: 'reboot', force: true },
+  })
+  expect(() => parseControlRequest('{"type":"shutdown","kind":"reboot","force":1}')).toThrow(
+    'force: expected true or false',
+  )
   expect(parseControlRequest('{"type":"shutdown","kind":"power-off"}')).toEqual({
     type: 'shutdown',
     kind: 'power-off',

@@ -7,7 +7,7 @@ export const roles = ['observe', 'update', 'admin'] as const
 export type Role = (typeof roles)[number]
 
 /** What is beyond bringing releases, trying them and going back. */
-const forAdmins: ReadonlySet<string> = new Set(['/v1/factory-reset', '/v1/power-off'])
+const forAdmins: ReadonlySet<string> = new Set(['/v1/factory-reset', '/v1/force-reboot', '/v1/power-off'])
 
 /** What a client asks that brings an update: as long as it asks, its update is kept alive, and no other can begin. */
 const forBringers = /^\/v1\/updates\/[^/]+\/wants/

@@ -44,13 +44,33 @@ export const rollback: Command<CommandContext> = command({
   },
 })
 
+interface RebootFlags extends DeviceFlags {
+  readonly force: boolean
+}
+
 /** Restarts. */
-export const reboot: Command<CommandContext> = command({
-  brief: 'Restart a device',
-  description: 'Services are stopped in order. A release that was installed is tried now.',
-  async ask(device) {
-    await device.command('reboot')
-    return `${device.name}: restarts`
+export const reboot: Command<CommandContext> = buildCommand<RebootFlags, [device: DeviceAddress]>({
+  docs: {
+    brief: 'Restart a device',
+    fullDescription:
+      'Services are stopped in order. A release that was installed is tried now, unless a service does not want that\n' +
+      '(beforeUpdate in solo.config.ts): --force restarts all the same, for those who may do everything.',
+  },
+  parameters: {
+    positional: { kind: 'tuple', parameters: [deviceParameter] },
+    flags: {
+      ...deviceFlags,
+      force: {
+        kind: 'boolean',
+        brief: 'Do not ask services before another release is tried',
+        withNegated: false,
+      },
+    },
+  },
+  async func({ force, ...flags }, address) {
+    const device = await connect(address, flags)
+    await device.command(force ? 'force-reboot' : 'reboot')
+    print(`${device.name}: restarts`)
   },
 })
 

@@ -37,7 +37,11 @@ export class DeviceAway extends SoloError {
 }
 
 /** What may be asked for with a word. */
-export type DeviceCommand = 'reboot' | 'power-off' | Extract<ControlRequest['type'], 'commit' | 'rollback'>
+export type DeviceCommand =
+  | 'reboot'
+  | 'force-reboot'
+  | 'power-off'
+  | Extract<ControlRequest['type'], 'commit' | 'rollback'>
 
 /** A device that one talks to. */
 export class DeviceClient {

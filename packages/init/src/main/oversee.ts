@@ -165,7 +165,8 @@ async function carryOut(doer: Doer, request: Action, peer: Peer): Promise<void> 
       doer.resetting = true
       return shutDownSoon('reboot')
     case 'shutdown':
-      if (request.kind === 'reboot' && slots !== null) await prepareSwitch(doer, slots)
+      if (request.kind === 'reboot' && slots !== null && request.force !== true)
+        await prepareSwitch(doer, slots)
       return shutDownSoon(request.kind)
     default:
       return actOnService(supervisor, request)

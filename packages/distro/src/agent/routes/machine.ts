@@ -34,6 +34,11 @@ const reset = createRoute({
 /** What needs nothing but a word. */
 const commands: readonly { path: string; summary: string; request: ControlRequest }[] = [
   { path: '/v1/reboot', summary: 'Restart', request: { type: 'shutdown', kind: 'reboot' } },
+  {
+    path: '/v1/force-reboot',
+    summary: 'Restart, also into a release that a service does not want now',
+    request: { type: 'shutdown', kind: 'reboot', force: true },
+  },
   { path: '/v1/power-off', summary: 'Power off', request: { type: 'shutdown', kind: 'power-off' } },
   { path: '/v1/commit', summary: 'Confirm the release that is on trial', request: { type: 'commit' } },
   {
