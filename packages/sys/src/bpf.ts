@@ -5,10 +5,12 @@ import {
   BPF_MAP_GET_NEXT_KEY,
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_UPDATE_ELEM,
+  BPF_OBJ_GET_INFO_BY_FD,
   BPF_PROG_ATTACH,
   BPF_PROG_DETACH,
   BPF_PROG_LOAD,
 } from './generated/constants/bpf.ts'
+import { EBADF, EINVAL } from './generated/constants/errno.ts'
 import { check, isError, isSysError, SysError } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { addressOf, bind } from './raw.ts'
@@ -31,7 +33,10 @@ function fixed(source: Uint8Array, sizeBytes = source.length): Uint8Array<ArrayB
   return copy
 }
 
-/** A map: a table that programs in the kernel and outside share. */
+/**
+ * A map: a table that programs in the kernel and outside share. Of {@link bpf_map_create} or {@link bpfMapOf}, which know
+ * its sizes from the kernel: it reads and writes as much, whatever room there is.
+ */
 export interface BpfMap {
   /** The descriptor, which the caller owns. */
   readonly fd: OwnedFd
@@ -73,9 +78,7 @@ export interface BpfMapOptions {
  * ```
  */
 export function bpf_map_create(options: BpfMapOptions): BpfMap {
-  // A value for each processor is larger than value_size says, and the kernel would write past our memory.
-  const perCpu = new Set([5, 6, 10, 21]) // PERCPU_HASH, PERCPU_ARRAY, LRU_PERCPU_HASH, PERCPU_CGROUP_STORAGE
-  if (perCpu.has(options.map_type)) throw new RangeError('map_type: maps of processors are not possible here')
+  refusePerCpu(options.map_type)
   const attr = alloc(structs.bpf_attr)
   attr.set('map_type', u32(options.map_type, 'map_type'))
   attr.set('key_size', u32(options.key_size, 'key_size') >>> 0)
@@ -83,7 +86,51 @@ export function bpf_map_create(options: BpfMapOptions): BpfMap {
   attr.set('max_entries', u32(options.max_entries, 'max_entries') >>> 0)
   attr.set('map_flags', u32(options.map_flags ?? 0, 'map_flags') >>> 0)
   const fd = new OwnedFd(check(call(BPF_MAP_CREATE, attr), 'bpf'))
-  return { fd, keySize: options.key_size, valueSize: options.value_size }
+  return known(fd, attr.get('key_size'), attr.get('value_size'))
+}
+
+/**
+ * `bpf(BPF_OBJ_GET_INFO_BY_FD, attr, size)` — the map that a descriptor is of, which another process has made or sent.
+ *
+ * @param fd - becomes the map's, with its owner
+ * @throws {@link SysError} `EINVAL` of no map; `EBADF`; RangeError for a map with a value for each processor
+ * @see https://man7.org/linux/man-pages/man2/bpf.2.html
+ */
+export function bpfMapOf(fd: OwnedFd): BpfMap {
+  if (!(fd instanceof OwnedFd)) throw new TypeError('fd must be an OwnedFd')
+  // The info of a program has other fields at the same places. A map fails otherwise for a key that is nowhere.
+  const lookup = alloc(structs.bpf_attr)
+  lookup.set('map_fd', fd.fd)
+  const result = call(BPF_MAP_LOOKUP_ELEM, lookup)
+  if (result === -EINVAL || result === -EBADF) check(result, 'bpf')
+  const info = alloc(structs.bpf_map_info)
+  const attr = new DataView(new ArrayBuffer(16))
+  attr.setUint32(0, fd.fd, true)
+  attr.setUint32(4, info.bytes.length, true)
+  attr.setBigUint64(8, BigInt(addressOf(info.bytes)), true)
+  check(raw(BPF_OBJ_GET_INFO_BY_FD, attr, attr.byteLength), 'bpf')
+  refusePerCpu(info.get('type'))
+  return known(fd, info.get('key_size'), info.get('value_size'))
+}
+
+/** Maps whose sizes are the kernel's. */
+const maps = new WeakSet<BpfMap>()
+
+function known(fd: OwnedFd, keySize: number, valueSize: number): BpfMap {
+  const map = Object.freeze({ fd, keySize, valueSize })
+  maps.add(map)
+  return map
+}
+
+/** A value for each processor is larger than value_size says, and the kernel would write past our memory. */
+function refusePerCpu(type: number): void {
+  const perCpu = new Set([5, 6, 10, 21]) // PERCPU_HASH, PERCPU_ARRAY, LRU_PERCPU_HASH, PERCPU_CGROUP_STORAGE
+  if (perCpu.has(type)) throw new RangeError('map_type: maps of processors are not possible here')
+}
+
+function knownMap(map: BpfMap): BpfMap {
+  if (!maps.has(map)) throw new TypeError('not a map of bpf_map_create or bpfMapOf')
+  return map
 }
 
 function exactly(data: Uint8Array, sizeBytes: number, name: string): Uint8Array<ArrayBuffer> {
@@ -95,7 +142,8 @@ function exactly(data: Uint8Array, sizeBytes: number, name: string): Uint8Array<
 function element(map: BpfMap, key: Uint8Array | null, value: Uint8Array | null, flags = 0): Attr {
   const attr = alloc(structs.bpf_attr)
   attr.set('map_fd', fdNumber(map.fd))
-  if (key !== null) attr.set('key', addressOf(key))
+  // Queues and stacks have no keys, and the kernel wants no address of one.
+  if (key !== null && map.keySize > 0) attr.set('key', addressOf(key))
   if (value !== null) attr.set('value', addressOf(value))
   attr.set('flags', u32(flags, 'flags'))
   return attr
@@ -108,7 +156,7 @@ function element(map: BpfMap, key: Uint8Array | null, value: Uint8Array | null, 
  * @throws {@link SysError} `E2BIG` the map is full; `EEXIST`, `ENOENT` by the flags; RangeError for wrong sizes
  */
 export function bpf_map_update_elem(map: BpfMap, key: Uint8Array, value: Uint8Array, flags = 0): void {
-  const [ours, content] = [exactly(key, map.keySize, 'key'), exactly(value, map.valueSize, 'value')]
+  const [ours, content] = [exactly(key, knownMap(map).keySize, 'key'), exactly(value, map.valueSize, 'value')]
   check(call(BPF_MAP_UPDATE_ELEM, element(map, ours, content, flags)), 'bpf')
   ours.fill(0) // both are touched after the call, so that they live until then
   content.fill(0)
@@ -116,7 +164,7 @@ export function bpf_map_update_elem(map: BpfMap, key: Uint8Array, value: Uint8Ar
 
 /** `bpf(BPF_MAP_LOOKUP_ELEM, attr, size)` — the value of a key; null when there is none. */
 export function bpf_map_lookup_elem(map: BpfMap, key: Uint8Array): Uint8Array | null {
-  const [ours, value] = [exactly(key, map.keySize, 'key'), fixed(new Uint8Array(0), map.valueSize)]
+  const [ours, value] = [exactly(key, knownMap(map).keySize, 'key'), fixed(new Uint8Array(0), map.valueSize)]
   try {
     check(call(BPF_MAP_LOOKUP_ELEM, element(map, ours, value)), 'bpf')
     return value
@@ -130,7 +178,7 @@ export function bpf_map_lookup_elem(map: BpfMap, key: Uint8Array): Uint8Array | 
 
 /** `bpf(BPF_MAP_DELETE_ELEM, attr, size)` — removes a key; false when there was none. */
 export function bpf_map_delete_elem(map: BpfMap, key: Uint8Array): boolean {
-  const ours = exactly(key, map.keySize, 'key')
+  const ours = exactly(key, knownMap(map).keySize, 'key')
   try {
     check(call(BPF_MAP_DELETE_ELEM, element(map, ours, null)), 'bpf')
     return true
@@ -144,8 +192,8 @@ export function bpf_map_delete_elem(map: BpfMap, key: Uint8Array): boolean {
 
 /** `bpf(BPF_MAP_GET_NEXT_KEY, attr, size)` — the key after `key`, or the first for null; null after the last. */
 export function bpf_map_get_next_key(map: BpfMap, key: Uint8Array | null): Uint8Array | null {
-  const ours = key === null ? null : exactly(key, map.keySize, 'key')
-  const next = fixed(new Uint8Array(0), map.keySize)
+  const ours = key === null ? null : exactly(key, knownMap(map).keySize, 'key')
+  const next = fixed(new Uint8Array(0), knownMap(map).keySize)
   try {
     check(call(BPF_MAP_GET_NEXT_KEY, element(map, ours, next)), 'bpf')
     return next

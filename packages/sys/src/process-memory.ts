@@ -1,5 +1,6 @@
 // The memory of other processes: reading, writing and advising it, letting it go.
-import { check } from './errno.ts'
+import { MADV_COLD, MADV_COLLAPSE, MADV_PAGEOUT, MADV_WILLNEED } from './generated/constants/memory.ts'
+import { check, isError } from './errno.ts'
 import { type AsFd, fdNumber } from './fd.ts'
 import { addressOf, bind } from './raw.ts'
 import { bytes, size, u32, u64 } from './raw/arguments.ts'
@@ -7,6 +8,8 @@ import { bytes, size, u32, u64 } from './raw/arguments.ts'
 const raw = {
   readv: bind('process_vm_readv', 'int', 'ptr', 'int', 'ptr', 'int', 'int'),
   writev: bind('process_vm_writev', 'int', 'ptr', 'int', 'ptr', 'int', 'int'),
+  getpid: bind('getpid'),
+  tgkill: bind('tgkill', 'int', 'int', 'int'),
   madvise: bind('process_madvise', 'int', 'ptr', 'int', 'int', 'int'),
   mrelease: bind('process_mrelease', 'int', 'int'),
 }
@@ -41,17 +44,22 @@ export function process_vm_readv(pid: number, address: number | bigint, buffer: 
   return count
 }
 
+/** Whether `id` is a thread of this process: signal 0 reaches no other as one of its group. */
+function isOurs(id: number): boolean {
+  return !isError(raw.tgkill(raw.getpid(), id, 0))
+}
+
 /**
  * `process_vm_writev(pid, local_iov, liovcnt, remote_iov, riovcnt, flags)` — writes memory of another process; returns
  * how many bytes. What the other process makes of that is the caller's affair.
  *
- * This process is refused: its memory is the engine's.
+ * This process is refused, by the number of any of its threads: its memory is the engine's.
  *
- * @throws {@link SysError} `EFAULT` nothing is mapped there, or not writable; `ESRCH`; `EPERM`
+ * @throws {@link SysError} `EFAULT` nothing is mapped there, or not writable; `ESRCH`; `EPERM`; RangeError for this process
  * @see https://man7.org/linux/man-pages/man2/process_vm_readv.2.html
  */
 export function process_vm_writev(pid: number, address: number | bigint, buffer: Uint8Array): number {
-  if (pid === process.pid) throw new RangeError('process_vm_writev: not into this process')
+  if (isOurs(u32(pid, 'pid'))) throw new RangeError('process_vm_writev: not into this process')
   const local = fixed(bytes(buffer).length)
   local.set(buffer)
   const here = vector(addressOf(local), buffer.length)
@@ -62,11 +70,17 @@ export function process_vm_writev(pid: number, address: number | bigint, buffer:
 }
 
 /**
+ * Advice that loses nothing. All that the kernel takes for other processes; for the own, since Linux 6.13, it takes any,
+ * and MADV_DONTNEED would empty the engine's memory.
+ */
+const harmless = new Set([MADV_COLD, MADV_COLLAPSE, MADV_PAGEOUT, MADV_WILLNEED])
+
+/**
  * `process_madvise(pidfd, iov, iovcnt, advice, flags)` — advises about memory of another process; returns how many bytes
  * it covers. Since: Linux 5.10. Needs: CAP_SYS_NICE and the right to read its memory.
  *
  * @param advice - MADV_COLD, MADV_PAGEOUT, MADV_WILLNEED, MADV_COLLAPSE
- * @throws {@link SysError} `EINVAL` other advice; `ENOMEM` not mapped; `ESRCH`; `EPERM`
+ * @throws {@link SysError} `ENOMEM` not mapped; `ESRCH`; `EPERM`; RangeError for other advice
  * @see https://man7.org/linux/man-pages/man2/process_madvise.2.html
  */
 export function process_madvise(
@@ -75,8 +89,9 @@ export function process_madvise(
   sizeBytes: number,
   advice: number,
 ): number {
+  if (!harmless.has(u32(advice, 'advice'))) throw new RangeError(`advice: ${advice} could lose memory`)
   const range = vector(address, size(sizeBytes, 'sizeBytes'))
-  return check(raw.madvise(fdNumber(pidfd), range, 1, u32(advice, 'advice'), 0), 'process_madvise')
+  return check(raw.madvise(fdNumber(pidfd), range, 1, advice, 0), 'process_madvise')
 }
 
 /**

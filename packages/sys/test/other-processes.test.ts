@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import * as c from '../src/constants.ts'
+import { execve } from '../src/exec.ts'
 import { memfd_create, write } from '../src/io.ts'
 import * as memory from '../src/process-memory.ts'
 import * as sys from '../src/process.ts'
@@ -57,7 +58,7 @@ test('process_madvise() covers memory of another process, and process_mrelease()
   using child = start()
   const page = (await environmentOf(child.pid)) & ~4095n
   expect(memory.process_madvise(child.pidfd, page, 4096, c.MADV_COLD)).toBe(4096)
-  expect(codeOf(() => memory.process_madvise(child.pidfd, page, 4096, c.MADV_DONTNEED))).toBe('EINVAL')
+  expect(() => memory.process_madvise(child.pidfd, page, 4096, c.MADV_DONTNEED)).toThrow(RangeError)
   expect(codeOf(() => memory.process_mrelease(child.pidfd))).toBe('EINVAL')
   // Killed while it is stopped in the kernel it may be gone already; released or gone are both right.
   child.kill(c.SIGKILL)
@@ -130,6 +131,29 @@ test('execve() becomes another program with its arguments and environment', () =
   expect(
     runScript(`import { execve } from '@pkg/sys/exec'; execve('/bin/true', ['a\\0'], {})`).stderr,
   ).toContain('NUL')
+})
+
+test('execve() lets the next program end by SIGPIPE, and leaves out variables that are undefined', () => {
+  const { stdout, stderr } = runScript(`
+    import { readFileSync } from 'node:fs'
+    import { execve } from '@pkg/sys/exec'
+    const ignored = () => /SigIgn:\\t(.*)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]
+    const before = ignored()
+    try { execve('/none', [], {}) } catch {}
+    console.log(before === ignored(), before !== '0000000000000000')
+    execve('/bin/sh', ['sh', '-c', 'grep SigIgn /proc/self/status; env'], { PATH: '/usr/bin:/bin', PWD: '/', A: undefined })`)
+  expect(stderr).toBe('')
+  const [first, second, ...variables] = stdout.trim().split('\n')
+  expect([first, second]).toEqual(['true true', 'SigIgn:\t0000000000000000'])
+  expect(variables.filter((line) => line.startsWith('A='))).toEqual([])
+})
+
+test('execve() says what it expected', () => {
+  const call = execve as (...parameters: unknown[]) => never
+  expect(() => call('/none', 'hello', {})).toThrow('args must be a list of strings')
+  expect(() => call('/none', [5], {})).toThrow('args must be a string')
+  expect(() => call('/none', [])).toThrow('env must be an object of strings')
+  expect(() => call('/none', [], { A: 5 })).toThrow('env.A must be a string')
 })
 
 test('execveat() executes an open file, and with AT_EXECVE_CHECK only asks', () => {
