@@ -30,6 +30,7 @@ import {
   PR_SET_TIMERSLACK,
 } from './generated/constants/prctl.ts'
 import { check } from './errno.ts'
+import { checkMeaning } from './errno/check-meaning.ts'
 import { bind } from './raw.ts'
 import { fromCString, size, u32 } from './raw/arguments.ts'
 
@@ -147,7 +148,8 @@ export function prctl_capbset_read(capability: number): boolean {
  * @see https://man7.org/linux/man-pages/man2/PR_CAPBSET_DROP.2const.html
  */
 export function prctl_capbset_drop(capability: number): void {
-  call(PR_CAPBSET_DROP, u32(capability, 'capability'))
+  const result = raw.prctl(PR_CAPBSET_DROP, u32(capability, 'capability'), 0, 0, 0)
+  checkMeaning(result, 'prctl', 'prctl_capbset_drop')
 }
 
 /**
@@ -187,7 +189,7 @@ export function prctl_cap_ambient_clear_all(): void {
  * @see https://man7.org/linux/man-pages/man2/PR_SET_SECUREBITS.2const.html
  */
 export function prctl_set_securebits(bits: number): void {
-  call(PR_SET_SECUREBITS, u32(bits, 'bits'))
+  checkMeaning(raw.prctl(PR_SET_SECUREBITS, u32(bits, 'bits'), 0, 0, 0), 'prctl', 'prctl_set_securebits')
 }
 
 /** `prctl(PR_GET_SECUREBITS)` — see {@link prctl_set_securebits}. */
@@ -232,7 +234,7 @@ export function prctl_get_thp_disable(): boolean {
  * @see https://man7.org/linux/man-pages/man2/PR_SET_IO_FLUSHER.2const.html
  */
 export function prctl_set_io_flusher(on: boolean): void {
-  call(PR_SET_IO_FLUSHER, on ? 1 : 0)
+  checkMeaning(raw.prctl(PR_SET_IO_FLUSHER, on ? 1 : 0, 0, 0, 0), 'prctl', 'prctl_set_io_flusher')
 }
 
 /** `prctl(PR_GET_IO_FLUSHER)` — see {@link prctl_set_io_flusher}. */

@@ -1,6 +1,15 @@
 // Sockets of every family that the kernel has, and addresses of those that matter.
-import { SO_GET_FILTER, SOCK_CLOEXEC, SOL_SOCKET } from './generated/constants/socket.ts'
+import {
+  AF_INET,
+  AF_INET6,
+  AF_PACKET,
+  SO_GET_FILTER,
+  SOCK_CLOEXEC,
+  SOCK_RAW,
+  SOL_SOCKET,
+} from './generated/constants/socket.ts'
 import { check } from './errno.ts'
+import { checkMeaning } from './errno/check-meaning.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { bind as bindSyscall } from './raw.ts'
 import { bytes, size, u32 } from './raw/arguments.ts'
@@ -39,6 +48,9 @@ const raw = {
   shutdown: bindSyscall('shutdown', 'int', 'int'),
 }
 
+/** What of `type` is the type, below the flags (include/linux/net.h). */
+const SOCK_TYPE_MASK = 0xf
+
 /**
  * `socket(domain, type, protocol)` — makes a socket, close-on-exec in any case.
  *
@@ -62,7 +74,10 @@ const raw = {
  */
 export function socket(domain: number, type: number, protocol: number): OwnedFd {
   const flags = u32(type, 'type') | SOCK_CLOEXEC
-  return new OwnedFd(check(raw.socket(u32(domain, 'domain'), flags, u32(protocol, 'protocol')), 'socket'))
+  const result = raw.socket(u32(domain, 'domain'), flags, u32(protocol, 'protocol'))
+  const isInternet = domain === AF_INET || domain === AF_INET6
+  const isRaw = domain === AF_PACKET || (isInternet && (type & SOCK_TYPE_MASK) === SOCK_RAW)
+  return new OwnedFd(checkMeaning(result, 'socket', isRaw ? 'socket_raw' : 'socket'))
 }
 
 /**

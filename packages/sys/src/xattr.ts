@@ -1,5 +1,6 @@
 // Extended attributes of files: by path, by link, by descriptor, and relative to a folder.
 import { errnoNumber, check } from './errno.ts'
+import { checkMeaning } from './errno/check-meaning.ts'
 import { type AsFd, dirfdNumber, fdNumber } from './fd.ts'
 import { addressOf, bind } from './raw.ts'
 import { bytes, cString, u32 } from './raw/arguments.ts'
@@ -27,6 +28,18 @@ const raw = {
 
 /** The kernel's XATTR_SIZE_MAX and XATTR_LIST_MAX (linux/limits.h), both 64 KiB. */
 const sizeMax = 65_536
+
+/** Which attributes need a capability, by how their names begin (xattr(7)). */
+const meanings = [
+  ['trusted.', 'xattr_trusted'],
+  ['security.capability', 'xattr_capability'],
+] as const
+
+/** EPERM of other attributes says that the file is no place for them. */
+function checkNamed(result: number, syscall: string, name: string, path: string): void {
+  const meaning = meanings.find(([prefix]) => name.startsWith(prefix))?.[1] ?? syscall
+  checkMeaning(result, syscall, meaning, path)
+}
 
 /**
  * `setxattr(path, name, value, size, flags)` — sets an attribute of the file that `path` leads to.
@@ -56,7 +69,7 @@ export function setxattr(path: string, name: string, value: Uint8Array, flags = 
     value.length,
     u32(flags, 'flags'),
   )
-  check(result, 'setxattr', path)
+  checkNamed(result, 'setxattr', name, path)
 }
 
 /** `lsetxattr(path, name, value, size, flags)` — {@link setxattr} of a symbolic link itself. */
@@ -69,7 +82,7 @@ export function lsetxattr(path: string, name: string, value: Uint8Array, flags =
     value.length,
     u32(flags, 'flags'),
   )
-  check(result, 'lsetxattr', path)
+  checkNamed(result, 'lsetxattr', name, path)
 }
 
 /** `fsetxattr(fd, name, value, size, flags)` — {@link setxattr} of an open file. */
@@ -82,7 +95,7 @@ export function fsetxattr(fd: AsFd, name: string, value: Uint8Array, flags = 0):
     value.length,
     u32(flags, 'flags'),
   )
-  check(result, 'fsetxattr', name)
+  checkNamed(result, 'fsetxattr', name, name)
 }
 
 /**
@@ -112,7 +125,7 @@ export function setxattrat(
     args,
     args.length,
   )
-  check(result, 'setxattrat', path)
+  checkNamed(result, 'setxattrat', name, path)
   memory.fill(0) // touched after the call, so that it lives until then
 }
 
@@ -224,22 +237,22 @@ export function listxattrat(dirfd: AsFd, path: string, atFlags: number): string[
  * @see https://man7.org/linux/man-pages/man2/removexattr.2.html
  */
 export function removexattr(path: string, name: string): void {
-  check(raw.removexattr(cString(path), cString(name, 'name')), 'removexattr', path)
+  checkNamed(raw.removexattr(cString(path), cString(name, 'name')), 'removexattr', name, path)
 }
 
 /** `lremovexattr(path, name)` — {@link removexattr} of a symbolic link itself. */
 export function lremovexattr(path: string, name: string): void {
-  check(raw.lremovexattr(cString(path), cString(name, 'name')), 'lremovexattr', path)
+  checkNamed(raw.lremovexattr(cString(path), cString(name, 'name')), 'lremovexattr', name, path)
 }
 
 /** `fremovexattr(fd, name)` — {@link removexattr} of an open file. */
 export function fremovexattr(fd: AsFd, name: string): void {
-  check(raw.fremovexattr(fdNumber(fd), cString(name, 'name')), 'fremovexattr', name)
+  checkNamed(raw.fremovexattr(fdNumber(fd), cString(name, 'name')), 'fremovexattr', name, name)
 }
 
 /** `removexattrat(dirfd, path, at_flags, name)` — {@link removexattr} relative to a folder. Since: Linux 6.13. */
 export function removexattrat(dirfd: AsFd, path: string, atFlags: number, name: string): void {
   const at = dirfdNumber(dirfd)
   const result = raw.removexattrat(at, cString(path), u32(atFlags, 'atFlags'), cString(name, 'name'))
-  check(result, 'removexattrat', path)
+  checkNamed(result, 'removexattrat', name, path)
 }

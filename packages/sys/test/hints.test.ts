@@ -17,12 +17,27 @@ describe('errors', () => {
       import { sethostname } from '@pkg/sys/system'
       import { kill } from '@pkg/sys/process'
       import { setresuid } from '@pkg/sys/thread'
+      import * as c from '@pkg/sys/constants'
+      import { openat } from '@pkg/sys/fs'
+      import { prlimit64 } from '@pkg/sys/limits'
+      import { prctl_cap_ambient_raise, prctl_capbset_drop } from '@pkg/sys/prctl'
+      import { socket } from '@pkg/sys/socket'
+      import { fremovexattr, fsetxattr } from '@pkg/sys/xattr'
+      using file = openat(c.AT_FDCWD, '/tmp', c.O_TMPFILE | c.O_RDWR, 0o600)
       const message = (action) => { try { action(); return 'done' } catch (error) { return error.message } }
       process.stdout.write(JSON.stringify([
         message(() => mount('tmpfs', '/mnt', 'tmpfs')),
         message(() => sethostname('x')),
         message(() => setresuid(0, 0, 0)),
         message(() => kill(1, 0)),
+        message(() => socket(c.AF_PACKET, c.SOCK_DGRAM, 0)),
+        message(() => socket(c.AF_INET, c.SOCK_RAW | c.SOCK_NONBLOCK, 1)),
+        message(() => prlimit64(0, c.RLIMIT_NOFILE, { soft: 2 ** 22, hard: 2 ** 22 })),
+        message(() => prctl_capbset_drop(c.CAP_SYS_BOOT)),
+        message(() => fsetxattr(file, 'trusted.solo', new Uint8Array(1))),
+        message(() => fsetxattr(file, 'security.capability', Uint8Array.of(1, 0, 0, 2, ...new Uint8Array(16)))),
+        message(() => fremovexattr(file, 'trusted.solo')),
+        message(() => prctl_cap_ambient_raise(c.CAP_CHOWN)),
       ]))`,
       { wrapper: ['setpriv', '--reuid', '61184', '--clear-groups'] },
     )
@@ -30,7 +45,16 @@ describe('errors', () => {
       'mount /mnt: EPERM: Operation not permitted (this thread lacks CAP_SYS_ADMIN)',
       'sethostname x: EPERM: Operation not permitted (this thread lacks CAP_SYS_ADMIN)',
       'setresuid: EPERM: Operation not permitted (this thread lacks CAP_SETUID)',
-      'kill 1: EPERM: Operation not permitted',
+      'kill 1: EPERM: Operation not permitted (this thread lacks CAP_KILL)',
+      'socket: EPERM: Operation not permitted (this thread lacks CAP_NET_RAW)',
+      'socket: EPERM: Operation not permitted (this thread lacks CAP_NET_RAW)',
+      'prlimit64: EPERM: Operation not permitted (this thread lacks CAP_SYS_RESOURCE)',
+      'prctl: EPERM: Operation not permitted (this thread lacks CAP_SETPCAP)',
+      'fsetxattr trusted.solo: EPERM: Operation not permitted (this thread lacks CAP_SYS_ADMIN)',
+      'fsetxattr security.capability: EPERM: Operation not permitted (this thread lacks CAP_SETFCAP)',
+      'fremovexattr trusted.solo: EPERM: Operation not permitted (this thread lacks CAP_SYS_ADMIN)',
+      // Of another meaning of the same call, which no capability allows.
+      'prctl: EPERM: Operation not permitted',
     ])
     // As root, before and after the first call of the process.
     getpid()

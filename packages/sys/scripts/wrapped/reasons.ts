@@ -17,7 +17,7 @@ const groups: Readonly<Record<string, string>> = {
   'Belongs to the C library or the engine, whose bookkeeping a call behind their backs would break.': `
     arch_prctl brk get_robust_list get_thread_area modify_ldt rseq rseq_slice_yield set_robust_list set_thread_area
     set_tid_address sigaltstack map_shadow_stack`,
-  'Takes the signals from their handler, which the engine and `watchSignals` need; on a process with threads it gets only those sent to the one that reads. `watchSignals` gives all, with siginfo.':
+  'Gets a signal only while every thread blocks it, for otherwise one of them takes it first; the threads of the engine do not, and no other thread can have them do so. `watchSignals` gives all signals, with siginfo.':
     'signalfd4',
   'Needs protection keys of the processor, which no machine that the tests run on has: the effect cannot be shown yet.':
     'pkey_alloc pkey_free pkey_mprotect',

@@ -16,15 +16,23 @@ export function setProbe(newProbe: Probe): void {
   probe = newProbe
 }
 
-/** What a call that answers EPERM lacks in nearly every case, by the calls' names. */
+/**
+ * What a call that answers EPERM lacks in nearly every case, by the calls' names. Where one has many meanings, those that
+ * need a capability have names of their own: `prctl_capbset_drop`.
+ */
 const capabilities: Readonly<Record<string, string>> = {
   CAP_SYS_ADMIN: `mount umount2 pivot_root fsopen fspick fsmount move_mount mount_setattr open_tree_attr unshare setns
-    swapon swapoff quotactl quotactl_fd sethostname setdomainname fanotify_init`,
+    swapon swapoff quotactl quotactl_fd sethostname setdomainname fanotify_init xattr_trusted`,
+  CAP_KILL: 'kill tkill tgkill pidfd_send_signal',
+  CAP_NET_RAW: 'socket_raw',
+  CAP_SETFCAP: 'xattr_capability',
+  CAP_SETPCAP: 'prctl_capbset_drop prctl_set_securebits',
   CAP_SYS_BOOT: 'reboot kexec_file_load',
   CAP_SYS_CHROOT: 'chroot',
   CAP_SYS_MODULE: 'init_module finit_module delete_module',
   CAP_SYS_NICE: 'process_madvise sched_setscheduler sched_setattr sched_setparam',
   CAP_SYS_PACCT: 'acct',
+  CAP_SYS_RESOURCE: 'prlimit64 prctl_set_io_flusher',
   CAP_SYS_TIME: 'clock_settime clock_adjtime settimeofday adjtimex',
   CAP_SYSLOG: 'syslog',
   CAP_SETGID: 'setgroups setresgid setregid setgid',
@@ -45,6 +53,11 @@ const splitFromAdmin = new Set(['CAP_BPF', 'CAP_PERFMON', 'CAP_SYSLOG'])
  */
 export const capabilityNumbers: Readonly<Record<string, number>> = {
   CAP_SYS_ADMIN: 21,
+  CAP_KILL: 5,
+  CAP_NET_RAW: 13,
+  CAP_SETFCAP: 31,
+  CAP_SETPCAP: 8,
+  CAP_SYS_RESOURCE: 24,
   CAP_SYS_BOOT: 22,
   CAP_SYS_CHROOT: 18,
   CAP_SYS_MODULE: 16,
