@@ -4,7 +4,7 @@ import { check } from './errno.ts'
 import { liveMapping } from './memory/mapping.ts'
 import type { Mapping } from './memory.ts'
 import { bind } from './raw.ts'
-import { s64, u32, u64 } from './raw/arguments.ts'
+import { timespec, u32, u64 } from './raw/arguments.ts'
 
 const raw = {
   futex: bind('futex', 'int', 'int', 'int', 'ptr', 'int', 'int'),
@@ -34,11 +34,8 @@ function addressOf({ mapping, offset }: FutexWord): number {
   return address + offset
 }
 
-function timespec(timeNs: bigint | undefined): BigInt64Array | null {
-  if (timeNs === undefined) return null
-  const words = new BigInt64Array(new ArrayBuffer(16))
-  words.set([BigInt(s64(timeNs, 'timeNs')) / 1_000_000_000n, timeNs % 1_000_000_000n])
-  return words
+function optionalTime(timeNs: number | bigint | undefined): BigInt64Array | null {
+  return timeNs === undefined ? null : timespec(timeNs, 'timeNs')
 }
 
 /**
@@ -48,8 +45,8 @@ function timespec(timeNs: bigint | undefined): BigInt64Array | null {
  * @throws {@link SysError} `EAGAIN` the word is another already; `ETIMEDOUT`; `EINTR`
  * @see https://man7.org/linux/man-pages/man2/futex.2.html
  */
-export function futex_wait_relative(word: FutexWord, value: number, timeoutNs?: bigint): void {
-  check(raw.futex(addressOf(word), FUTEX_WAIT, u32(value, 'value'), timespec(timeoutNs), 0, 0), 'futex')
+export function futex_wait_relative(word: FutexWord, value: number, timeoutNs?: number | bigint): void {
+  check(raw.futex(addressOf(word), FUTEX_WAIT, u32(value, 'value'), optionalTime(timeoutNs), 0, 0), 'futex')
 }
 
 /**
@@ -96,7 +93,7 @@ export function futex_cmp_requeue(
 export function futex_wait(
   word: FutexWord,
   value: number,
-  deadlineNs?: bigint,
+  deadlineNs?: number | bigint,
   mask: number = allBits,
 ): void {
   const result = raw.wait(
@@ -104,7 +101,7 @@ export function futex_wait(
     u32(value, 'value') >>> 0,
     u32(mask, 'mask') >>> 0,
     FUTEX2_SIZE_U32,
-    timespec(deadlineNs),
+    optionalTime(deadlineNs),
     CLOCK_MONOTONIC,
   )
   check(result, 'futex_wait')
@@ -144,9 +141,9 @@ function waiters(list: readonly FutexWaiter[]): DataView {
  * @param deadlineNs - a time of CLOCK_MONOTONIC; undefined: for ever
  * @throws {@link SysError} `EAGAIN` one of the words is another already; `ETIMEDOUT`; `EINTR`
  */
-export function futex_waitv(list: readonly FutexWaiter[], deadlineNs?: bigint): number {
+export function futex_waitv(list: readonly FutexWaiter[], deadlineNs?: number | bigint): number {
   if (list.length < 1 || list.length > 128) throw new RangeError(`${list.length} words: 1 to 128`)
-  const result = raw.waitv(waiters(list), list.length, 0, timespec(deadlineNs), CLOCK_MONOTONIC)
+  const result = raw.waitv(waiters(list), list.length, 0, optionalTime(deadlineNs), CLOCK_MONOTONIC)
   return check(result, 'futex_waitv')
 }
 

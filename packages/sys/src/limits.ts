@@ -6,7 +6,7 @@ import { check } from './errno.ts'
 import { ioPriorityNumber } from './limits/io-priority.ts'
 import { decodeRusage, type Rusage } from './limits/rusage.ts'
 import { bind } from './raw.ts'
-import { u32 } from './raw/arguments.ts'
+import { s32, u32 } from './raw/arguments.ts'
 import { alloc } from './struct.ts'
 
 export { decodeRusage, type Rusage } from './limits/rusage.ts'
@@ -73,7 +73,7 @@ function decodeLimit(words: BigUint64Array): ResourceLimit {
 export function prlimit64(pid: number, resource: number, limit?: ResourceLimit): ResourceLimit {
   const old = new BigUint64Array(new ArrayBuffer(16))
   const encoded = limit === undefined ? null : encodeLimit(limit)
-  check(raw.prlimit64(u32(pid, 'pid'), u32(resource, 'resource'), encoded, old), 'prlimit64')
+  check(raw.prlimit64(s32(pid, 'pid'), u32(resource, 'resource'), encoded, old), 'prlimit64')
   return decodeLimit(old)
 }
 

@@ -4,7 +4,7 @@ import { SIGEV_SIGNAL } from './generated/constants/signal.ts'
 import { check } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'
-import { bytes, cString, s64, size, u32 } from './raw/arguments.ts'
+import { bytes, cString, size, timespec, u32 } from './raw/arguments.ts'
 
 const raw = {
   open: bind('mq_open', 'ptr', 'int', 'int', 'ptr'),
@@ -69,11 +69,8 @@ export function mq_unlink(name: string): void {
   check(raw.unlink(nameOf(name)), 'mq_unlink', name)
 }
 
-function deadline(timeNs: bigint | undefined): BigInt64Array | null {
-  if (timeNs === undefined) return null
-  const words = new BigInt64Array(new ArrayBuffer(16))
-  words.set([BigInt(s64(timeNs, 'deadlineNs')) / 1_000_000_000n, timeNs % 1_000_000_000n])
-  return words
+function deadline(timeNs: number | bigint | undefined): BigInt64Array | null {
+  return timeNs === undefined ? null : timespec(timeNs, 'deadlineNs')
 }
 
 /**
@@ -86,7 +83,12 @@ function deadline(timeNs: bigint | undefined): BigInt64Array | null {
  * @throws {@link SysError} `EAGAIN` full; `ETIMEDOUT`; `EMSGSIZE`
  * @see https://man7.org/linux/man-pages/man3/mq_send.3.html
  */
-export function mq_timedsend(fd: AsFd, message: Uint8Array, priority = 0, deadlineNs?: bigint): void {
+export function mq_timedsend(
+  fd: AsFd,
+  message: Uint8Array,
+  priority = 0,
+  deadlineNs?: number | bigint,
+): void {
   const { length } = bytes(message, 'message')
   const [number, order] = [fdNumber(fd), u32(priority, 'priority')]
   check(raw.timedsend(number, message, length, order, deadline(deadlineNs)), 'mq_timedsend')
@@ -101,7 +103,10 @@ export function mq_timedsend(fd: AsFd, message: Uint8Array, priority = 0, deadli
  * @throws {@link SysError} `EAGAIN` empty; `ETIMEDOUT`
  * @see https://man7.org/linux/man-pages/man3/mq_receive.3.html
  */
-export function mq_timedreceive(fd: AsFd, deadlineNs?: bigint): { message: Uint8Array; priority: number } {
+export function mq_timedreceive(
+  fd: AsFd,
+  deadlineNs?: number | bigint,
+): { message: Uint8Array; priority: number } {
   // The kernel wants room for the largest message that the queue may have.
   const buffer = new Uint8Array(new ArrayBuffer(mq_getattr(fd).mq_msgsize))
   const priority = new Uint32Array(new ArrayBuffer(4))

@@ -5,7 +5,7 @@ import { check } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { decodeRusage, type Rusage } from './limits/rusage.ts'
 import { bind } from './raw.ts'
-import { cString, s64, u32 } from './raw/arguments.ts'
+import { cString, s32, s64, u32 } from './raw/arguments.ts'
 import { alloc } from './struct.ts'
 import * as structs from './generated/structs/process.ts'
 
@@ -71,7 +71,7 @@ export const getegid: () => number = raw.getegid
  * @throws {@link SysError} `ESRCH` no such process
  */
 export function getsid(pid = 0): number {
-  return check(raw.getsid(u32(pid, 'pid')), 'getsid')
+  return check(raw.getsid(s32(pid, 'pid')), 'getsid')
 }
 
 /**
@@ -91,7 +91,7 @@ export function setsid(): number {
  * @see https://man7.org/linux/man-pages/man2/setpgid.2.html
  */
 export function getpgid(pid = 0): number {
-  return check(raw.getpgid(u32(pid, 'pid')), 'getpgid')
+  return check(raw.getpgid(s32(pid, 'pid')), 'getpgid')
 }
 
 /**
@@ -103,7 +103,7 @@ export function getpgid(pid = 0): number {
  * @see https://man7.org/linux/man-pages/man2/setpgid.2.html
  */
 export function setpgid(pid: number, pgid: number): void {
-  check(raw.setpgid(u32(pid, 'pid'), u32(pgid, 'pgid')), 'setpgid')
+  check(raw.setpgid(s32(pid, 'pid'), s32(pgid, 'pgid')), 'setpgid')
 }
 
 /**
@@ -127,8 +127,8 @@ export function personality(persona: number): number {
  */
 export function kcmp(pid1: number, pid2: number, type: number, idx1 = 0, idx2 = 0): number {
   const result = raw.kcmp(
-    u32(pid1, 'pid1'),
-    u32(pid2, 'pid2'),
+    s32(pid1, 'pid1'),
+    s32(pid2, 'pid2'),
     u32(type, 'type'),
     s64(idx1, 'idx1'),
     s64(idx2, 'idx2'),
@@ -172,7 +172,7 @@ export interface Wait4Result {
 export function wait4(pid: number, options = 0): Wait4Result | null {
   const status = new Int32Array(new ArrayBuffer(4))
   const rusage = alloc(structs.rusage)
-  const result = raw.wait4(u32(pid, 'pid'), status, u32(options, 'options'), rusage.bytes)
+  const result = raw.wait4(s32(pid, 'pid'), status, u32(options, 'options'), rusage.bytes)
   const reaped = check(result, 'wait4')
   return reaped === 0 ? null : { pid: reaped, status: status[0] ?? 0, rusage: decodeRusage(rusage) }
 }
@@ -186,7 +186,7 @@ export function wait4(pid: number, options = 0): Wait4Result | null {
  * @see https://man7.org/linux/man-pages/man2/kill.2.html
  */
 export function kill(pid: number, signal: number): void {
-  check(raw.kill(u32(pid, 'pid'), u32(signal, 'signal')), 'kill', String(pid))
+  check(raw.kill(s32(pid, 'pid'), u32(signal, 'signal')), 'kill', String(pid))
 }
 
 /**
@@ -198,7 +198,7 @@ export function kill(pid: number, signal: number): void {
  * @see https://man7.org/linux/man-pages/man2/pidfd_open.2.html
  */
 export function pidfd_open(pid: number, flags = 0): OwnedFd {
-  return new OwnedFd(check(raw.pidfdOpen(u32(pid, 'pid'), u32(flags, 'flags')), 'pidfd_open', String(pid)))
+  return new OwnedFd(check(raw.pidfdOpen(s32(pid, 'pid'), u32(flags, 'flags')), 'pidfd_open', String(pid)))
 }
 
 /**
@@ -251,7 +251,7 @@ const siginfo = new Int32Array(new ArrayBuffer(128))
  * @see https://man7.org/linux/man-pages/man2/waitid.2.html
  */
 export function waitid(options: WaitidOptions): WaitResult | null {
-  const id = options.idtype === P_PIDFD ? fdNumber(options.id as AsFd) : u32(Number(options.id ?? 0), 'id')
+  const id = options.idtype === P_PIDFD ? fdNumber(options.id as AsFd) : s32(Number(options.id ?? 0), 'id')
   siginfo[siginfoWords.signo] = 0
   siginfo[siginfoWords.pid] = 0
   check(

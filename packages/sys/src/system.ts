@@ -1,7 +1,7 @@
 // The machine: what it is, its log, its randomness, its accounts.
 import { check } from './errno.ts'
 import { bind } from './raw.ts'
-import { bytes, fromCString, optionalCString, size, u32 } from './raw/arguments.ts'
+import { bytes, cString, fromCString, optionalCString, size, u32 } from './raw/arguments.ts'
 import { alloc } from './struct.ts'
 import * as structs from './generated/structs/system.ts'
 
@@ -60,18 +60,18 @@ export function uname(): Utsname {
 /**
  * `sethostname(name, len)` — names the host. Needs: CAP_SYS_ADMIN.
  *
- * @throws {@link SysError} `EINVAL` more than 64 bytes; `EPERM`
+ * @throws {@link SysError} `EINVAL` more than 64 bytes; `EPERM`; TypeError for what is no text, or has a NUL
  * @see https://man7.org/linux/man-pages/man2/sethostname.2.html
  */
 export function sethostname(name: string): void {
-  const encoded = new TextEncoder().encode(name)
-  check(raw.sethostname(encoded, encoded.length), 'sethostname', name)
+  const encoded = cString(name, 'name')
+  check(raw.sethostname(encoded, encoded.length - 1), 'sethostname', name)
 }
 
 /** `setdomainname(name, len)` — sets the NIS domain's name. Needs: CAP_SYS_ADMIN. */
 export function setdomainname(name: string): void {
-  const encoded = new TextEncoder().encode(name)
-  check(raw.setdomainname(encoded, encoded.length), 'setdomainname', name)
+  const encoded = cString(name, 'name')
+  check(raw.setdomainname(encoded, encoded.length - 1), 'setdomainname', name)
 }
 
 /** What {@link sysinfo} says. */

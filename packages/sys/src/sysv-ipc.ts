@@ -13,7 +13,7 @@ import { check } from './errno.ts'
 import { makeMapping } from './memory/mapping.ts'
 import type { Mapping } from './memory.ts'
 import { bind } from './raw.ts'
-import { bytes, s64, size, u32 } from './raw/arguments.ts'
+import { bytes, s64, size, timespec, u32 } from './raw/arguments.ts'
 
 const raw = {
   shmget: bind('shmget', 'int', 'int', 'int'),
@@ -128,9 +128,12 @@ export function semop(id: number, operations: readonly SemaphoreOperation[]): vo
 }
 
 /** `semtimedop(semid, sops, nsops, timeout)` — {@link semop} that waits at most `timeoutNs`: `EAGAIN` then. */
-export function semtimedop(id: number, operations: readonly SemaphoreOperation[], timeoutNs: bigint): void {
-  const time = new BigInt64Array(new ArrayBuffer(16))
-  time.set([BigInt(s64(timeoutNs, 'timeoutNs')) / 1_000_000_000n, timeoutNs % 1_000_000_000n])
+export function semtimedop(
+  id: number,
+  operations: readonly SemaphoreOperation[],
+  timeoutNs: number | bigint,
+): void {
+  const time = timespec(timeoutNs, 'timeoutNs')
   check(raw.semtimedop(u32(id, 'id'), sembufs(operations), operations.length, time), 'semtimedop')
 }
 
@@ -169,10 +172,18 @@ export function semctl_getall(id: number): number[] {
   return [...values]
 }
 
-/** `semctl(semid, 0, SETALL, array)` — sets the values of a set: as many as it has. */
+/**
+ * `semctl(semid, 0, SETALL, array)` — sets the values of a set: as many as it has.
+ *
+ * @throws {@link SysError} `ERANGE` more than 32767; RangeError for another number of values, or one that is none of 16 bits
+ */
 export function semctl_setall(id: number, values: readonly number[]): void {
   const count = semaphoreCount(id)
   if (values.length !== count) throw new RangeError(`${values.length} values: the set has ${count}`)
+  for (const value of values) {
+    if (!Number.isInteger(value) || value < 0 || value > 0xffff)
+      throw new RangeError(`values: not an integer of 16 bits: ${String(value)}`)
+  }
   check(raw.semctlPointer(id, 0, SETALL, Uint16Array.from(values)), 'semctl')
 }
 

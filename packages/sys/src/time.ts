@@ -1,7 +1,7 @@
 // Clocks. Times are nanoseconds in a bigint.
 import { check } from './errno.ts'
 import { bind } from './raw.ts'
-import { u32 } from './raw/arguments.ts'
+import { timeOf, u32 } from './raw/arguments.ts'
 
 export {
   adjtimex,
@@ -63,10 +63,11 @@ export function clock_gettime(clockid: number): bigint {
  * `clock_settime(clockid, tp)` — sets a clock. Needs: CAP_SYS_TIME.
  *
  * @param timeNs - for CLOCK_REALTIME, nanoseconds since 1970
- * @throws {@link SysError} `EPERM`; `EINVAL` not settable, or before the machine's start
+ * @throws {@link SysError} `EPERM`; `EINVAL` not settable, or before the machine's start; RangeError for more
+ * than 64 bits
  */
 export function clock_settime(clockid: number, timeNs: bigint): void {
-  if (typeof timeNs !== 'bigint' || timeNs < 0n) throw new RangeError(`timeNs: ${timeNs}`)
+  timeOf(timeNs, 'timeNs')
   timespec[0] = timeNs / nanosecondsPerSecond
   timespec[1] = timeNs % nanosecondsPerSecond
   check(raw.clockSettime(u32(clockid, 'clockid'), timespec), 'clock_settime')

@@ -67,8 +67,8 @@ describe('clocks', () => {
 
   test('clock_settime() refuses before and in the kernel', () => {
     expect(codeOf(() => clock_settime(CLOCK_MONOTONIC, 1n))).toBe('EINVAL')
-    for (const time of [-1n, 1 as unknown as bigint])
-      expect(() => clock_settime(CLOCK_REALTIME, time)).toThrow(RangeError)
+    expect(() => clock_settime(CLOCK_REALTIME, -1n)).toThrow(RangeError)
+    expect(() => clock_settime(CLOCK_REALTIME, 1 as unknown as bigint)).toThrow(TypeError)
     const code = `
       import { clock_settime } from '@pkg/sys/time'
       try { clock_settime(0, 1n) } catch (error) { process.stdout.write(JSON.stringify(error.code)) }`

@@ -3,7 +3,7 @@ import { EPOLL_CLOEXEC, EPOLL_CTL_DEL } from '../generated/constants/event.ts'
 import { check } from '../errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from '../fd.ts'
 import { bind } from '../raw.ts'
-import { s64, size, u32, u64 } from '../raw/arguments.ts'
+import { s32, size, timespec, u32, u64 } from '../raw/arguments.ts'
 
 const raw = {
   create1: bind('epoll_create1', 'int'),
@@ -67,12 +67,12 @@ function decode(memory: DataView, count: number): EpollEvent[] {
  *
  * Blocks this thread, unless `timeoutMs` is 0; −1: for ever.
  *
- * @throws {@link SysError} `EINTR` a signal came first
+ * @throws {@link SysError} `EINTR` a signal came first; RangeError for 2³¹ ms and more
  * @see https://man7.org/linux/man-pages/man2/epoll_wait.2.html
  */
 export function epoll_pwait(epoll: AsFd, timeoutMs: number, eventsMax = 64): EpollEvent[] {
   const memory = events(eventsMax)
-  const result = raw.pwait(fdNumber(epoll), memory, eventsMax, u32(timeoutMs, 'timeoutMs'), null, 8)
+  const result = raw.pwait(fdNumber(epoll), memory, eventsMax, s32(timeoutMs, 'timeoutMs'), null, 8)
   return decode(memory, check(result, 'epoll_pwait'))
 }
 
@@ -82,10 +82,9 @@ export function epoll_pwait(epoll: AsFd, timeoutMs: number, eventsMax = 64): Epo
  *
  * @param timeoutNs - undefined: for ever
  */
-export function epoll_pwait2(epoll: AsFd, timeoutNs?: bigint, eventsMax = 64): EpollEvent[] {
+export function epoll_pwait2(epoll: AsFd, timeoutNs?: number | bigint, eventsMax = 64): EpollEvent[] {
   const memory = events(eventsMax)
-  const time = timeoutNs === undefined ? null : new BigInt64Array(new ArrayBuffer(16))
-  time?.set([BigInt(s64(timeoutNs ?? 0n, 'timeoutNs')) / 1_000_000_000n, (timeoutNs ?? 0n) % 1_000_000_000n])
+  const time = timeoutNs === undefined ? null : timespec(timeoutNs, 'timeoutNs')
   const result = raw.pwait2(fdNumber(epoll), memory, eventsMax, time, null, 8)
   return decode(memory, check(result, 'epoll_pwait2'))
 }

@@ -34,6 +34,45 @@ export function u32(value: number, name: string): number {
 }
 
 /**
+ * `value`, if it is a signed integer of 32 bits: process ids, timeouts. An unsigned one would wrap: 2³² − 1 is −1 to the
+ * kernel, which `kill` takes for everybody.
+ *
+ * @throws RangeError otherwise; TypeError for something that is no number
+ */
+export function s32(value: number, name: string): number {
+  if (typeof value !== 'number') throw new TypeError(`${name} must be a number`)
+  if (!Number.isInteger(value) || value < -0x80000000 || value > 0x7fffffff) {
+    throw new RangeError(`${name} must be a signed 32-bit integer: ${value}`)
+  }
+  return value
+}
+
+/**
+ * Nanoseconds as a `struct __kernel_timespec`: seconds, nanoseconds. A negative time is for the kernel to refuse.
+ *
+ * @throws TypeError for what is neither a number nor a bigint; RangeError for a fraction, or more than 64 bits
+ */
+export function timespec(timeNs: number | bigint, name: string): BigInt64Array {
+  if (typeof timeNs !== 'bigint' && typeof timeNs !== 'number')
+    throw new TypeError(`${name} must be nanoseconds, a bigint or a number`)
+  const time = BigInt(s64(timeNs, name))
+  const words = new BigInt64Array(new ArrayBuffer(16))
+  words.set([time / 1_000_000_000n, time % 1_000_000_000n])
+  return words
+}
+
+/**
+ * `time`, if it is a bigint from 0 to 2⁶³ − 1: what the kernel counts times in.
+ *
+ * @throws TypeError for what is no bigint; RangeError for one that is out of range
+ */
+export function timeOf(time: bigint, name: string): bigint {
+  if (typeof time !== 'bigint') throw new TypeError(`${name} must be a bigint`)
+  if (time < 0n || time >= 2n ** 63n) throw new RangeError(`${name}: ${time}`)
+  return time
+}
+
+/**
  * `value`, if it is an integer that a 64-bit signed register holds: offsets, lengths.
  *
  * @throws RangeError otherwise

@@ -2,7 +2,7 @@
 import { SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK } from '../generated/constants/signal.ts'
 import { check, isSysError } from '../errno.ts'
 import { bind } from '../raw.ts'
-import { s64, u32 } from '../raw/arguments.ts'
+import { s32, timespec, u32 } from '../raw/arguments.ts'
 import { decodeSiginfo, type Siginfo } from './siginfo.ts'
 
 const raw = {
@@ -38,14 +38,14 @@ function queued(signal: number, value: number): DataView {
  */
 export function rt_sigqueueinfo(pid: number, signal: number, value: number): void {
   const info = queued(u32(signal, 'signal'), value)
-  check(raw.sigqueueinfo(u32(pid, 'pid'), signal, info), 'rt_sigqueueinfo', String(pid))
+  check(raw.sigqueueinfo(s32(pid, 'pid'), signal, info), 'rt_sigqueueinfo', String(pid))
 }
 
 /** `rt_tgsigqueueinfo(tgid, tid, sig, info)` — {@link rt_sigqueueinfo} to one thread of a process. */
 export function rt_tgsigqueueinfo(tgid: number, tid: number, signal: number, value: number): void {
   const info = queued(u32(signal, 'signal'), value)
   check(
-    raw.tgsigqueueinfo(u32(tgid, 'tgid'), u32(tid, 'tid'), signal, info),
+    raw.tgsigqueueinfo(s32(tgid, 'tgid'), s32(tid, 'tid'), signal, info),
     'rt_tgsigqueueinfo',
     String(tid),
   )
@@ -104,10 +104,9 @@ export function rt_sigprocmask(how: number, signals: readonly number[]): number[
  * @throws {@link SysError} `EINTR` another signal came first
  * @see https://man7.org/linux/man-pages/man2/sigwaitinfo.2.html
  */
-export function rt_sigtimedwait(signals: readonly number[], timeoutNs: bigint): Siginfo | null {
+export function rt_sigtimedwait(signals: readonly number[], timeoutNs: number | bigint): Siginfo | null {
   const info = new DataView(new ArrayBuffer(128))
-  const time = new BigInt64Array(new ArrayBuffer(16))
-  time.set([BigInt(s64(timeoutNs, 'timeoutNs')) / 1_000_000_000n, timeoutNs % 1_000_000_000n])
+  const time = timespec(timeoutNs, 'timeoutNs')
   try {
     check(raw.sigtimedwait(encode(signals), info, time, signalSetSize), 'rt_sigtimedwait')
     return decodeSiginfo(info, 0)

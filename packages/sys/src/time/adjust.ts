@@ -1,7 +1,7 @@
 // The clock's own state: how it is steered, and the old calls in microseconds.
 import { check } from '../errno.ts'
 import { bind } from '../raw.ts'
-import { u32 } from '../raw/arguments.ts'
+import { timeOf, u32 } from '../raw/arguments.ts'
 import { alloc, type StructView } from '../struct.ts'
 import * as structs from '../generated/structs/time.ts'
 
@@ -79,13 +79,16 @@ export function gettimeofday(): { timeUs: bigint; timezone: KernelTimezone } {
  *
  * The first call after boot that sets a zone other than 0 moves the clock by it. `clock_settime` is finer.
  *
- * @throws {@link SysError} `EPERM`; `EINVAL`
+ * @throws {@link SysError} `EPERM`; `EINVAL`; RangeError for a negative time or more than 64 bits
  * @see https://man7.org/linux/man-pages/man2/gettimeofday.2.html
  */
 export function settimeofday(value: { timeUs?: bigint; timezone?: KernelTimezone }): void {
   const { timeUs, timezone } = value
   const time = timeUs === undefined ? null : new BigInt64Array(new ArrayBuffer(16))
-  time?.set([(timeUs ?? 0n) / 1_000_000n, (timeUs ?? 0n) % 1_000_000n])
+  if (timeUs !== undefined) {
+    timeOf(timeUs, 'timeUs')
+    time?.set([timeUs / 1_000_000n, timeUs % 1_000_000n])
+  }
   const zone = timezone === undefined ? null : new Int32Array(new ArrayBuffer(8))
   if (timezone !== undefined)
     zone?.set([u32(timezone.tz_minuteswest, 'tz_minuteswest'), u32(timezone.tz_dsttime, 'tz_dsttime')])

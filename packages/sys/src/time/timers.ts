@@ -2,7 +2,7 @@
 import { SIGEV_NONE, SIGEV_SIGNAL } from '../generated/constants/signal.ts'
 import { check } from '../errno.ts'
 import { bind } from '../raw.ts'
-import { u32 } from '../raw/arguments.ts'
+import { timeOf, u32 } from '../raw/arguments.ts'
 
 const raw = {
   timerCreate: bind('timer_create', 'int', 'ptr', 'ptr'),
@@ -30,18 +30,9 @@ function words(count: number): BigInt64Array {
   return new BigInt64Array(new ArrayBuffer(8 * count))
 }
 
-function nanoseconds(time: bigint, name: string): bigint {
-  if (typeof time !== 'bigint') throw new TypeError(`${name} must be a bigint`)
-  if (time < 0n || time >= 2n ** 63n) throw new RangeError(`${name}: ${time}`)
-  return time
-}
-
 /** `struct __kernel_itimerspec`: interval, then value. */
 export function encodeTimerSpec(spec: TimerSpec): BigInt64Array {
-  const [interval, value] = [
-    nanoseconds(spec.intervalNs ?? 0n, 'intervalNs'),
-    nanoseconds(spec.valueNs, 'valueNs'),
-  ]
+  const [interval, value] = [timeOf(spec.intervalNs ?? 0n, 'intervalNs'), timeOf(spec.valueNs, 'valueNs')]
   const struct = words(4)
   struct.set([interval / second, interval % second, value / second, value % second])
   return struct
@@ -107,6 +98,12 @@ export function timer_delete(timer: number): void {
   check(raw.timerDelete(u32(timer, 'timer')), 'timer_delete')
 }
 
+/** A time in microseconds, rounded up: 0 means something else. */
+function secondsAndMicroseconds(timeNs: bigint, name: string): [bigint, bigint] {
+  const timeUs = (timeOf(timeNs, name) + 999n) / 1000n
+  return [timeUs / 1_000_000n, timeUs % 1_000_000n]
+}
+
 /** `struct itimerval` in microseconds, as nanoseconds. */
 function decodeInterval(struct: BigInt64Array): Required<TimerSpec> {
   const [intervalS = 0n, intervalUs = 0n, valueS = 0n, valueUs = 0n] = struct
@@ -126,15 +123,19 @@ export function getitimer(which: number): Required<TimerSpec> {
 }
 
 /**
- * `setitimer(which, new_value, old_value)` — arms one of the process's timers, to the microsecond: SIGALRM, SIGVTALRM or
- * SIGPROF when it expires, which end a process that does not watch them. Returns what was left before.
+ * `setitimer(which, new_value, old_value)` — arms one of the process's timers: SIGALRM, SIGVTALRM or SIGPROF when it
+ * expires, which end a process that does not watch them. Returns what was left before. Times are rounded up to the
+ * microsecond: less than one does not disarm.
  *
  * @see https://man7.org/linux/man-pages/man2/getitimer.2.html
  */
 export function setitimer(which: number, spec: TimerSpec): Required<TimerSpec> {
-  const struct = encodeTimerSpec(spec)
-  struct[1] = (struct[1] ?? 0n) / 1000n
-  struct[3] = (struct[3] ?? 0n) / 1000n
+  // struct itimerval, in microseconds.
+  const struct = words(4)
+  struct.set([
+    ...secondsAndMicroseconds(spec.intervalNs ?? 0n, 'intervalNs'),
+    ...secondsAndMicroseconds(spec.valueNs, 'valueNs'),
+  ])
   const old = words(4)
   check(raw.setitimer(u32(which, 'which'), struct, old), 'setitimer')
   return decodeInterval(old)
@@ -148,7 +149,7 @@ export function setitimer(which: number, spec: TimerSpec): Required<TimerSpec> {
  * @see https://man7.org/linux/man-pages/man2/nanosleep.2.html
  */
 export function nanosleep(durationNs: bigint): void {
-  const time = nanoseconds(durationNs, 'durationNs')
+  const time = timeOf(durationNs, 'durationNs')
   const struct = words(2)
   struct.set([time / second, time % second])
   check(raw.nanosleep(struct, null), 'nanosleep')
@@ -162,7 +163,7 @@ export function nanosleep(durationNs: bigint): void {
  * @see https://man7.org/linux/man-pages/man2/clock_nanosleep.2.html
  */
 export function clock_nanosleep(clockid: number, flags: number, timeNs: bigint): void {
-  const time = nanoseconds(timeNs, 'timeNs')
+  const time = timeOf(timeNs, 'timeNs')
   const struct = words(2)
   struct.set([time / second, time % second])
   const result = raw.clockNanosleep(u32(clockid, 'clockid'), u32(flags, 'flags'), struct, null)
