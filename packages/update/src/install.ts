@@ -3,20 +3,22 @@
  *
  * What happens, in this order, so that a power cut at any write leaves a machine that boots a whole slot:
  *
- * 1. what is missing of the hash trees is fetched: nothing has been written yet;
- * 2. the slot's boot entry goes: no loader tries it any more;
- * 3. the root's first block goes: no stage 1 finds it any more;
- * 4. the root's blocks are copied and fetched, each checked before it is written, then all are read back from the medium;
- * 5. the root's first block comes;
- * 6. the kernel image is brought to its state under a name that is no boot entry, and read back;
- * 7. it gets the name of a boot entry with all its tries.
+ * 1. what is missing of the hash trees is fetched, and the slot's root is compared with the one that comes;
+ * 2. blocks that cannot be read, where the slot's old root is not, are written and read back: nothing else has been
+ *    written yet, so a disk that is failing or gone ends the installation while the old slot is what it was;
+ * 3. the slot's boot entry goes: no loader tries it any more;
+ * 4. the root's first block goes: no stage 1 finds it any more;
+ * 5. the root's blocks are copied and fetched, each checked before it is written, then all are read back from the medium;
+ * 6. the root's first block comes;
+ * 7. the kernel image is brought to its state under a name that is no boot entry, and read back;
+ * 8. it gets the name of a boot entry with all its tries.
  *
  * Between these steps the medium's caches are flushed. There is no journal: what an interrupted installation has
- * written is found again by its digests.
+ * written is found again by its digests. A block that cannot be read is not there: writing it is what mends it.
  */
 import { freshEntryName } from '@pkg/init/disk-marks'
 import { bytesAccess, type RandomAccess } from '@pkg/image/random-access'
-import { encodeSuperblock, verifyVerity } from '@pkg/image/verity'
+import { encodeSuperblock, verifyVerity, verityLevels } from '@pkg/image/verity'
 import {
   checkRoom,
   openBootDonors,
@@ -25,19 +27,23 @@ import {
   temporaryName,
   type BootFiles,
 } from './install/boot-files.ts'
+import { type Compared, compareBytes, compareData } from './install/compare.ts'
 import { type Donor, Donors } from './install/donors.ts'
 import { fill } from './install/fill.ts'
 import { Fetcher } from './install/fetcher.ts'
 import { arm, disarm, HeldFirstBlock, markBlock, readFirstBlock } from './install/first-block.ts'
 import type { HashTree } from './install/hash-tree.ts'
-import { blockBytes, bootImage, rootImage, type SealedImage } from './install/sealed-image.ts'
+import { MediumError, mend, placeOf, readBack, readBlock } from './install/medium.ts'
+import { blockBytes, bootImage, rootImage, type SealedImage, treeBlocksOf } from './install/sealed-image.ts'
 import { countGarbage } from './install/memory.ts'
-import { collectTree } from './install/tree.ts'
+import { collectTree, runsOf } from './install/tree.ts'
 import { UpdateRefused } from './refused.ts'
 import type { Release } from './release.ts'
 import type { BlockReader, BootPartition, SlotTarget } from './slot.ts'
 import type { BlobSource } from './source.ts'
 import type { InstallPhase, InstallProgress } from './updater-protocol.ts'
+
+export { MediumError } from './install/medium.ts'
 
 /** What is installed from where to where. */
 export interface InstallOptions {
@@ -65,11 +71,6 @@ export interface InstallOptions {
 export interface Installed {
   /** How many bytes the source gave. */
   readonly fetchedBytes: number
-}
-
-/** Reading back has found that the medium has other bytes than were written. */
-export class MediumError extends Error {
-  override name = 'MediumError'
 }
 
 /**
@@ -102,6 +103,7 @@ export async function installRelease(options: InstallOptions): Promise<Installed
   const work = new Work(options)
   const root = await work.prepareRoot()
   await using kernel = await work.prepareKernel(files)
+  await work.mendTarget(root)
   await removeEntry(boot, slot, files, kernel.damaged)
   await work.writeRoot(root)
   await work.writeKernel(kernel)
@@ -130,12 +132,19 @@ interface PreparedRoot extends Prepared {
   readonly firstBlock: Uint8Array
   /** How many blocks the root had that was there before; 0 for none. */
   readonly formerDataBlocks: number
+  /** What follows the data: verity's superblock and the tree. */
+  readonly tail: Uint8Array
+  readonly data: Compared
+  readonly rest: Compared
 }
 
 interface PreparedKernel extends Prepared, AsyncDisposable {
   /** Names of files of the boot partition that cannot be read. */
   readonly damaged: ReadonlySet<string>
 }
+
+/** So much is written at a time. */
+const runBlocksMax = 64
 
 /** One installation. */
 class Work {
@@ -160,21 +169,25 @@ class Work {
   async prepareRoot(): Promise<PreparedRoot> {
     const { release, target, donors = [] } = this.#options
     const image = rootImage(release)
-    const firstBlock = new Uint8Array(await target.read(0, blockBytes))
+    const firstBlock = new Uint8Array((await readBlock(target, 0)) ?? new Uint8Array(blockBytes))
     const formerDataBlocks = formerBlocks(firstBlock)
     const former = donorOf(target, formerDataBlocks)
     const others = await Promise.all(
-      donors.map(async (access) => donorOf(access, formerBlocks(await access.read(0, blockBytes)))),
+      donors.map(async (access) => donorOf(access, formerBlocks(await readBlock(access, 0)))),
     )
     const all = await Donors.read(
       image.salt,
       [...others, former].filter((donor) => donor !== undefined),
     )
     const treeStart = image.dataBlocks + 1
-    const inPlace = (treeBlock: number): Promise<Uint8Array> =>
-      target.read((treeStart + treeBlock) * blockBytes, blockBytes)
+    const inPlace = (treeBlock: number): Promise<Uint8Array | undefined> =>
+      readBlock(target, treeStart + treeBlock)
     const tree = await collectTree(image, { donors: all, fetcher: this.#fetcher, inPlace })
-    return { image, tree, donors: all, firstBlock, formerDataBlocks }
+    const imageId = Buffer.from(release.root.imageId.replaceAll('-', ''), 'hex')
+    const tail = Buffer.concat([encodeSuperblock(imageId, image.dataBlocks, image.salt), tree.bytes])
+    const data = await this.#compare(image, tree, target)
+    const rest = await compareBytes(target, image.dataBlocks, tail)
+    return { image, tree, donors: all, firstBlock, formerDataBlocks, tail, data, rest }
   }
 
   async prepareKernel(files: BootFiles): Promise<PreparedKernel> {
@@ -189,30 +202,45 @@ class Work {
     return { image, tree, donors, damaged, [Symbol.asyncDispose]: () => kept.disposeAsync() }
   }
 
-  /** Steps 3 to 5. */
-  async writeRoot({ image, tree, donors, firstBlock, formerDataBlocks }: PreparedRoot): Promise<void> {
-    const { release, target } = this.#options
+  /** Step 2. */
+  async mendTarget({ firstBlock, data, rest }: PreparedRoot): Promise<void> {
+    const { slot, target } = this.#options
+    const lost = [...data.lost, ...rest.lost]
+    if (lost.length === 0) return
+    // The old root may still be of use with a block that cannot be read, so nothing is written to it.
+    const end = endOfRoot(firstBlock, target.sizeBytes)
+    await mend(
+      target,
+      slot,
+      lost.filter((block) => block >= end),
+    )
+    // From a disk that is gone nothing can be read, and the kernel has no other word for that.
+    await readBack(target, slot, { first: 0, count: 1 })
+  }
+
+  /** Steps 4 to 6. */
+  async writeRoot(root: PreparedRoot): Promise<void> {
+    const { image, tail, rest, firstBlock, formerDataBlocks } = root
+    const { release, slot, target } = this.#options
     await disarm(target, firstBlock, markBlock(release, formerDataBlocks))
     const held = new HeldFirstBlock(target, firstBlock)
     // The tree goes first: it is what the next time begins with.
-    const { imageId } = release.root
-    const superblock = encodeSuperblock(
-      Buffer.from(imageId.replaceAll('-', ''), 'hex'),
-      image.dataBlocks,
-      image.salt,
-    )
-    const tail = Buffer.concat([superblock, tree.bytes])
-    await writeDifferent(held, image.dataBlocks * blockBytes, tail)
-    await this.#fill({ image, tree, donors }, held)
+    for (const { first, count } of runsOf(rest.missing, runBlocksMax)) {
+      const start = (first - image.dataBlocks) * blockBytes
+      await held.write(first * blockBytes, tail.subarray(start, start + count * blockBytes))
+    }
+    await this.#fill(root, root.data, held)
     await held.flush()
     await this.#verify(image, held, { phase: 'verify' })
-    const tailThere = await held.readDirect(image.dataBlocks * blockBytes, tail.length)
-    if (Buffer.compare(tailThere, tail) !== 0) throw notAsWritten(image, image.dataBlocks)
+    const tailPlace = { first: image.dataBlocks, count: tail.length / blockBytes }
+    if (Buffer.compare(await readBack(held, slot, tailPlace), tail) !== 0)
+      throw this.#notAsWritten(held, image.dataBlocks)
     await arm(target, held.block)
-    if (Buffer.compare(await target.readDirect(0, blockBytes), held.block) !== 0) throw notAsWritten(image, 0)
+    if (Buffer.compare(await readBack(target, slot, { first: 0, count: 1 }), held.block) !== 0)
+      throw this.#notAsWritten(target, 0)
   }
 
-  /** Step 6. */
+  /** Step 7. */
   async writeKernel(kernel: Prepared): Promise<void> {
     const { release, boot, slot } = this.#options
     const { image, tree } = kernel
@@ -222,7 +250,7 @@ class Work {
       await file.resize(paddedBytes)
       await file.flush()
     }
-    await this.#fill(kernel, file)
+    await this.#fill(kernel, await this.#compare(image, tree, file), file)
     await file.flush()
     await this.#verify(image, file, { phase: 'boot-image', tree })
     if (paddedBytes !== release.uki.sizeBytes) {
@@ -231,10 +259,28 @@ class Work {
     }
   }
 
-  async #fill(prepared: Prepared, target: SlotTarget): Promise<void> {
-    const onProgress = (phase: InstallPhase, doneBytes: number, totalBytes: number): void =>
-      this.#tell(phase, doneBytes, totalBytes)
-    await fill({ ...prepared, target, fetcher: this.#fetcher, signal: this.#signal, onProgress })
+  // Each block is looked at twice, where it will lie and elsewhere: the first half of the phase, and the second.
+
+  async #compare(image: SealedImage, tree: HashTree, target: SlotTarget): Promise<Compared> {
+    const bytes = image.dataBlocks * blockBytes
+    const onCompared = (doneBytes: number): void => this.#tell('compare', doneBytes, 2 * bytes)
+    return await compareData({ image, tree, target, signal: this.#signal, onCompared })
+  }
+
+  async #fill(prepared: Prepared, { missing }: Compared, target: SlotTarget): Promise<void> {
+    const { image, tree, donors } = prepared
+    const bytes = image.dataBlocks * blockBytes
+    await fill({
+      image,
+      tree,
+      donors,
+      missing,
+      target,
+      fetcher: this.#fetcher,
+      signal: this.#signal,
+      onCopied: (doneBytes) => this.#tell('compare', bytes + doneBytes, 2 * bytes),
+      onFetched: (doneBytes, totalBytes) => this.#tell('fetch', doneBytes, totalBytes),
+    })
   }
 
   /** Reads everything back from the medium. */
@@ -248,8 +294,10 @@ class Work {
     const memory = new Uint8Array(128 * blockBytes)
     const access: RandomAccess = {
       sizeBytes: target.sizeBytes,
-      read: (offset, length) =>
-        target.readDirect(offset, length, offset < dataBlocks * blockBytes ? memory : undefined),
+      read: (offset, length) => {
+        const run = { first: offset / blockBytes, count: length / blockBytes }
+        return readBack(target, this.#options.slot, run, run.first < dataBlocks ? memory : undefined)
+      },
     }
     const rootHash = Buffer.from(image.hash).toString('hex')
     const bad = await verifyVerity(
@@ -264,7 +312,13 @@ class Work {
         ...(tree === undefined ? {} : { hashAccess: bytesAccess(tree.bytes), hashStartBlock: 0 }),
       },
     )
-    if (bad !== undefined) throw notAsWritten(image, bad.block)
+    if (bad !== undefined) throw this.#notAsWritten(target, bad.block)
+  }
+
+  #notAsWritten(target: SlotTarget, block: number): MediumError {
+    return new MediumError(
+      `${placeOf(target, this.#options.slot, block)} does not read back as it was written: the disk is failing, or somebody else writes to it`,
+    )
   }
 
   #tell(phase: InstallPhase, doneBytes: number, totalBytes: number): void {
@@ -274,7 +328,7 @@ class Work {
 }
 
 /** How many blocks the root has that is there, or was before an installation that was interrupted; 0 for none. */
-function formerBlocks(firstBlock: Uint8Array): number {
+function formerBlocks(firstBlock: Uint8Array | undefined): number {
   const found = readFirstBlock(firstBlock)
   if (found.kind === 'root') return found.dataBlocks
   return found.kind === 'partial' ? found.mark.formerDataBlocks : 0
@@ -286,18 +340,9 @@ function donorOf(access: BlockReader, dataBlocks: number): Donor | undefined {
   return { access, dataBlocks, tree: access, treeStartBlock: dataBlocks + 1 }
 }
 
-/** Writes the blocks that are not there yet: flash memory wears. */
-async function writeDifferent(target: SlotTarget, offset: number, bytes: Uint8Array): Promise<void> {
-  const step = 64 * blockBytes
-  for (let start = 0; start < bytes.length; start += step) {
-    const part = bytes.subarray(start, start + step)
-    const there = await target.read(offset + start, part.length)
-    if (Buffer.compare(there, part) !== 0) await target.write(offset + start, part)
-  }
-}
-
-function notAsWritten(image: SealedImage, block: number): MediumError {
-  return new MediumError(
-    `${image.name}: block ${block} does not read back as it was written: the disk is failing, or somebody else writes to it`,
-  )
+/** Where the root that is there ends, with its tree; 0 when there is none that could be whole. */
+function endOfRoot(firstBlock: Uint8Array, sizeBytes: number): number {
+  const found = readFirstBlock(firstBlock)
+  if (found.kind !== 'root' || found.dataBlocks * blockBytes >= sizeBytes) return 0
+  return found.dataBlocks + 1 + treeBlocksOf(verityLevels(found.dataBlocks))
 }

@@ -16,6 +16,8 @@ export interface BlockReader extends RandomAccess {
 
 /** A partition, or a file of fixed size, that is written in blocks. */
 export interface SlotTarget extends BlockReader {
+  /** What messages call it: its path. */
+  readonly name?: string
   /**
    * As `read`, but what the medium has, not what the kernel remembers. What is on its way to the medium may be missing:
    * flush first.

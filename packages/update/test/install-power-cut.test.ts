@@ -12,7 +12,7 @@ import {
   two,
   ukiOf,
 } from './support/installation.ts'
-import { afterPowerCut, problemsOf } from './support/judge.ts'
+import { afterPowerCut, type Fate, problemsOf } from './support/judge.ts'
 import { MemorySource } from './support/memory-source.ts'
 import { sampleRelease, text } from './support/sample-release.ts'
 import { type DiskContent, PowerCut, SimulatedMachine, type Step } from './support/simulated-machine.ts'
@@ -24,8 +24,10 @@ describe('installRelease() and a power cut', () => {
     ['a slot with the release that runs', diskWith(one)],
     ['a slot with the release that comes', diskWith(two)],
   ]
+  const worn: DiskContent = { ...diskWith(), unreadable: new Set([0, 5, 500, 501]) }
+  const places: typeof cases = [...cases, ['a slot with blocks that cannot be read', worn]]
 
-  test.each(cases)('over %s: each state boots a whole slot, and no root is half', async (_, before) => {
+  test.each(places)('over %s: each state boots a whole slot, and no root is half', async (_, before) => {
     const machine = new SimulatedMachine(before)
     await install({ release: two, machine, running: partitionOf(one) })
     for (let steps = 0; steps <= machine.log.length; steps++) {
@@ -37,6 +39,30 @@ describe('installRelease() and a power cut', () => {
         expect(problemsOf(disk, world), `step ${steps}, seed ${seed}`).toEqual([])
       }
     }
+  })
+
+  test.each(cases)('over %s: also of what was on its way when blocks of it are lost', async (_, before) => {
+    const machine = new SimulatedMachine(before)
+    const running = partitionOf(one)
+    await install({ release: two, machine, running })
+    let cutsWithLoss = 0
+    for (let steps = 1; steps <= machine.log.length; steps++) {
+      for (let seed = 1; seed <= 2; seed++) {
+        const next = random(seed * 104_729 + steps)
+        const chance = next() / 16
+        const fate = (): Fate => (next() < chance ? 'unreadable' : next() < 0.5)
+        const disk = afterPowerCut(before, machine.log, steps, fate)
+        const what = `step ${steps}, seed ${seed}`
+        expect(problemsOf(disk, world), what).toEqual([])
+        if (disk.unreadable.size + disk.damaged.size === 0) continue
+        cutsWithLoss++
+        const again = new SimulatedMachine(disk)
+        await install({ release: two, machine: again, running })
+        expectInstalled(again, two)
+        expect([...again.content.unreadable, ...again.damaged], what).toEqual([])
+      }
+    }
+    expect(cutsWithLoss).toBeGreaterThan(0)
   })
 
   test('the judge sees what a wrong order leaves', async () => {

@@ -123,6 +123,8 @@ const readBytes = 64 * blockBytes
 
 async function treeOver(access: BlockReader, salt: Uint8Array): Promise<Donor | undefined> {
   const dataBlocks = Math.floor(access.sizeBytes / blockBytes)
+  // Also what is behind the last whole block: making the file longer begins with reading it.
+  await access.read(dataBlocks * blockBytes, access.sizeBytes % blockBytes)
   if (dataBlocks < 2) return undefined
   const hasher = new VerityHasher({ salt, uuid: '00000000-0000-0000-0000-000000000000' })
   const end = dataBlocks * blockBytes

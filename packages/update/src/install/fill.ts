@@ -1,5 +1,5 @@
-// Brings an image's blocks to their place: what is there stays, what a donor has is copied, the rest is fetched. A
-// block is hashed before it is written, so whatever stops this, the next time finds what is right by hashing again.
+// Brings the missing blocks of an image to their place: what a donor has is copied, the rest is fetched. A block is
+// hashed before it is written, so whatever stops this, the next time finds what is right by hashing again.
 import { UpdateRefused } from '../refused.ts'
 import { frameBytes } from '../release.ts'
 import { unpackFrame } from '../release/frame.ts'
@@ -11,10 +11,10 @@ import { blockBytes, type SealedImage } from './sealed-image.ts'
 import { countGarbage, releaseMemory } from './memory.ts'
 import { type Run, runsOf } from './tree.ts'
 
-/** Blocks that are compared at a time, and fetched by one request: 256 KiB. */
+/** Blocks that are copied at a time, and fetched by one request: 256 KiB. */
 const chunkBlocks = 64
 
-/** What comparing a block leaves behind: views, and promises. */
+/** What looking for a block leaves behind: views, and promises. */
 const garbagePerBlock = 2048
 
 /** Requests under way. A frame takes its packed and its unpacked size of memory, a range 256 KiB. */
@@ -29,11 +29,15 @@ export interface Filling {
   readonly image: SealedImage
   readonly tree: HashTree
   readonly target: SlotTarget
+  /** The blocks that are not in their place, rising. */
+  readonly missing: readonly number[]
   readonly donors: Donors
   readonly fetcher: Fetcher
   readonly signal: AbortSignal
-  /** Told of bytes that are in their place, and what it took to get them there. */
-  readonly onProgress: (phase: 'compare' | 'fetch', doneBytes: number, totalBytes: number) => void
+  /** Told, by a part of the image's bytes, how far copying is. */
+  readonly onCopied: (doneBytes: number) => void
+  /** Told how much of what nobody else had has been fetched. */
+  readonly onFetched: (doneBytes: number, totalBytes: number) => void
 }
 
 /**
@@ -42,15 +46,15 @@ export interface Filling {
  * @throws UpdateRefused `digest`, `size` when the source gives something else than was signed; SourceError
  */
 export async function fill(filling: Filling): Promise<void> {
-  const { image, onProgress } = filling
+  const { image, onFetched } = filling
   const missing = await copyKnown(filling)
   const totalBytes = missing.length * blockBytes
   let doneBytes = 0
   const onDone = (blocks: number): void => {
     doneBytes += blocks * blockBytes
-    onProgress('fetch', doneBytes, totalBytes)
+    onFetched(doneBytes, totalBytes)
   }
-  onProgress('fetch', 0, totalBytes)
+  onFetched(0, totalBytes)
   const { frames, ranges } = plan(image, missing)
   await forEachOf(frames, framesAtOnce, async (frame) => {
     await fetchFrame(filling, frame)
@@ -62,56 +66,44 @@ export async function fill(filling: Filling): Promise<void> {
   })
 }
 
-/** Keeps and copies what is known, and tells what is not. */
+/** Copies what is known, and tells what is not. */
 async function copyKnown(filling: Filling): Promise<number[]> {
-  const { image, signal, onProgress } = filling
-  const memory = {
-    there: new Uint8Array(chunkBlocks * blockBytes),
-    wanted: new Uint8Array(chunkBlocks * blockBytes),
-  }
-  const missing: number[] = []
-  for (let first = 0; first < image.dataBlocks; first += chunkBlocks) {
+  const { image, signal, onCopied } = filling
+  const memory = new Uint8Array(chunkBlocks * blockBytes)
+  const unknown: number[] = []
+  for (const run of runsOf(filling.missing, chunkBlocks)) {
     signal.throwIfAborted()
-    const count = Math.min(chunkBlocks, image.dataBlocks - first)
-    for (const index of await copyChunk(filling, { first, count }, memory)) missing.push(first + index)
-    countGarbage(count * garbagePerBlock)
-    onProgress('compare', (first + count) * blockBytes, image.dataBlocks * blockBytes)
+    for (const index of await copyRun(filling, run, memory)) unknown.push(run.first + index)
+    countGarbage(run.count * garbagePerBlock)
+    onCopied((run.first + run.count) * blockBytes)
   }
-  return missing
+  onCopied(image.dataBlocks * blockBytes)
+  return unknown
 }
 
-/** Memory for chunks, used again for each. */
-interface ChunkMemory {
-  readonly there: Uint8Array
-  readonly wanted: Uint8Array
-}
-
-async function copyChunk(
-  { image, tree, target, donors }: Filling,
+/** @param memory - for the blocks, used again for each run */
+async function copyRun(
+  { tree, target, donors }: Filling,
   { first, count }: Run,
-  memory: ChunkMemory,
+  memory: Uint8Array,
 ): Promise<number[]> {
-  const there = await target.read(first * blockBytes, count * blockBytes, memory.there)
-  const { wanted } = memory
-  const missing: number[] = []
+  const unknown: number[] = []
   const copied: number[] = []
   for (let index = 0; index < count; index++) {
-    const leaf = tree.leaf(first + index)
-    if (isBlock(image.salt, there.subarray(index * blockBytes, (index + 1) * blockBytes), leaf)) continue
-    const place = wanted.subarray(index * blockBytes, (index + 1) * blockBytes)
-    const block = await donors.find(leaf, place)
+    const place = memory.subarray(index * blockBytes, (index + 1) * blockBytes)
+    const block = await donors.find(tree.leaf(first + index), place)
     if (block === undefined) {
-      missing.push(index)
+      unknown.push(index)
       continue
     }
     if (block !== place) place.set(block)
     copied.push(index)
   }
   for (const run of runsOf(copied, count)) {
-    const bytes = wanted.subarray(run.first * blockBytes, (run.first + run.count) * blockBytes)
+    const bytes = memory.subarray(run.first * blockBytes, (run.first + run.count) * blockBytes)
     await target.write((first + run.first) * blockBytes, bytes)
   }
-  return missing
+  return unknown
 }
 
 /** A frame, and what of it is missing. */

@@ -44,15 +44,15 @@ const markSchema: z.ZodType<{ soloPartial: PartialMark }> = z.object({
   }),
 })
 
-/** What a root partition is by its first block. */
+/** What a root partition is by its first block; one that the medium has lost is as none. */
 export type FirstBlock =
   | { readonly kind: 'root'; readonly dataBlocks: number }
   | { readonly kind: 'partial'; readonly mark: PartialMark }
   | { readonly kind: 'none' }
 
 /** Reads what a first block says. */
-export function readFirstBlock(block: Uint8Array): FirstBlock {
-  if (block.length < blockBytes) return { kind: 'none' }
+export function readFirstBlock(block: Uint8Array | undefined): FirstBlock {
+  if (block === undefined || block.length < blockBytes) return { kind: 'none' }
   const view = new DataView(block.buffer, block.byteOffset, block.byteLength)
   if (view.getUint32(superblockOffset, true) === erofsMagic) {
     const dataBlocks = view.getUint32(blocksOffset, true)
@@ -124,6 +124,10 @@ export class HeldFirstBlock implements SlotTarget {
     this.#target = target
     this.sizeBytes = target.sizeBytes
     this.#block = new Uint8Array(block)
+  }
+
+  get name(): string {
+    return this.#target.name ?? 'its partition'
   }
 
   /** The block as it was written here last. */

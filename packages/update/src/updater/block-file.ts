@@ -44,6 +44,10 @@ export class BlockFile implements BootFile, Disposable {
     this.#fd = fd
   }
 
+  get name(): string {
+    return this.#path
+  }
+
   get sizeBytes(): number {
     return lseek(this.#fd, 0, SEEK_END)
   }

@@ -7,6 +7,7 @@ import { verityLevels } from '@pkg/image/verity'
 import { readBootFiles } from '../install/boot-files.ts'
 import { type PartialMark, readFirstBlock } from '../install/first-block.ts'
 import { childrenPerBlock, digestBytes, isBlock } from '../install/hash-tree.ts'
+import { readBlock, readBlocks } from '../install/medium.ts'
 import { blockBytes } from '../install/sealed-image.ts'
 import type { Release } from '../release.ts'
 import type { BootPartition } from '../slot.ts'
@@ -36,7 +37,8 @@ export function installingState(slot: string, { version, counter, root }: Releas
 /** The other slot. */
 export async function freeState(slot: string, boot: BootPartition, root: RandomAccess): Promise<SlotState> {
   const { entries, temporary } = await readBootFiles(boot, slot)
-  const first = readFirstBlock(await root.read(0, blockBytes))
+  const block = await readBlock(root, 0)
+  const first = readFirstBlock(block)
   const [entry] = entries
   if (first.kind === 'partial') {
     const { version, counter, dataBlocks } = first.mark
@@ -44,7 +46,9 @@ export async function freeState(slot: string, boot: BootPartition, root: RandomA
     const totalBytes = dataBlocks * blockBytes
     return { ...nothing, slot, condition: 'partial', version, counter, doneBytes, totalBytes }
   }
-  if (first.kind === 'none' && entry === undefined) return { ...nothing, slot, condition: 'empty' }
+  // What cannot be read is not empty: it was being written, or the disk is failing or gone.
+  const isEmpty = block !== undefined && first.kind === 'none' && entry === undefined
+  if (isEmpty) return { ...nothing, slot, condition: 'empty' }
   // Either half alone: something stopped an installation near its beginning or its end.
   if (first.kind === 'none' || entry === undefined) {
     const told = await releaseOf(boot, (entry ?? temporary)?.name)
@@ -99,12 +103,11 @@ async function countRight(root: RandomAccess, mark: PartialMark): Promise<number
     const place = levels[level]
     const blocks = Math.min((place?.blocks ?? mark.dataBlocks) - first, digests.length / digestBytes)
     const startBlock = place === undefined ? first : mark.dataBlocks + 1 + place.startBlock + first
-    const bytes = await root.read(startBlock * blockBytes, blocks * blockBytes)
+    const there = await readBlocks(root, { first: startBlock, count: blocks })
     let right = 0
-    for (let index = 0; index < blocks; index++) {
-      const block = bytes.subarray(index * blockBytes, (index + 1) * blockBytes)
+    for (const [index, block] of there.entries()) {
       const digest = digests.subarray(index * digestBytes, (index + 1) * digestBytes)
-      if (!isBlock(salt, block, digest)) continue
+      if (block === undefined || !isBlock(salt, block, digest)) continue
       right += place === undefined ? 1 : await count(level - 1, (first + index) * childrenPerBlock, block)
     }
     return right

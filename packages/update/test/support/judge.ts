@@ -16,35 +16,41 @@ export interface World {
 }
 
 /** What is wrong with a disk; empty when each of its boot entries starts a whole release. */
-export function problemsOf({ root, files }: DiskContent, world: World): string[] {
+export function problemsOf(disk: DiskContent, world: World): string[] {
+  const { root, files } = disk
   const problems: string[] = []
-  const found = world.releases.find((release) => idOf(release.root) === idOf(root))
-  if (hasRoot(root) && found === undefined) problems.push('a root that no release has')
-  const isWhole = found !== undefined && startsWith(root, found.root)
-  if (found !== undefined && hasRoot(root) && !isWhole) problems.push(`half of root ${found.release.counter}`)
+  const isFound = hasRoot(disk)
+  const found = world.releases.find((release) => isFound && idOf(release.root) === idOf(root))
+  if (isFound && found === undefined) problems.push('a root that no release has')
+  const isWhole = found !== undefined && startsWith(disk, found.root)
+  if (found !== undefined && !isWhole) problems.push(`half of root ${found.release.counter}`)
   if (!files.has(world.runningEntry)) problems.push('the running slot has lost its entry')
   for (const [name, bytes] of files) {
     if (!name.endsWith('.efi')) continue
     const release = world.releases.find(({ uki }) => Buffer.compare(uki, bytes) === 0)
     if (release === undefined) problems.push(`${name} is no release's`)
+    else if (disk.damaged?.has(name) === true) problems.push(`${name} cannot be read`)
     else if (release !== world.running && release !== found) problems.push(`${name} has no root`)
   }
   return problems
 }
 
-function hasRoot(partition: Uint8Array): boolean {
-  return (
-    Buffer.from(partition.buffer, partition.byteOffset + superblockOffset, 4).readUInt32LE() === 0xe0f5e1e2
-  )
+function hasRoot({ root, unreadable }: DiskContent): boolean {
+  const magic = Buffer.from(root.buffer, root.byteOffset + superblockOffset, 4).readUInt32LE()
+  return magic === 0xe0f5e1e2 && unreadable?.has(0) !== true
 }
 
 function idOf(partition: Uint8Array): string {
   return Buffer.from(partition.subarray(uuidOffset, uuidOffset + 16)).toString('hex')
 }
 
-function startsWith(bytes: Uint8Array, start: Uint8Array): boolean {
-  return Buffer.compare(bytes.subarray(0, start.length), start) === 0
+function startsWith({ root, unreadable }: DiskContent, start: Uint8Array): boolean {
+  const isReadable = [...(unreadable ?? [])].every((block) => block * 4096 >= start.length)
+  return isReadable && Buffer.compare(root.subarray(0, start.length), start) === 0
 }
+
+/** What becomes of a sector that was on its way to the disk: it is written or not, or its block is lost. */
+export type Fate = boolean | 'unreadable'
 
 /**
  * What a power cut after so many steps may leave: all steps in order, but of the writes that no flush has followed each
@@ -54,8 +60,8 @@ export function afterPowerCut(
   before: DiskContent,
   log: readonly Step[],
   steps: number,
-  fate: () => boolean = () => true,
-): DiskContent {
+  fate: () => Fate = () => true,
+): Required<DiskContent> {
   const disk = copyOf(before)
   const done = log.slice(0, steps)
   const lastFlush = done.findLastIndex(({ kind }) => kind === 'flush')
@@ -65,8 +71,12 @@ export function afterPowerCut(
     if (isSafe || (step.kind !== 'write' && step.kind !== 'file-write')) apply(disk, step)
     else {
       for (let start = 0; start < step.bytes.length; start += 512) {
-        if (!fate()) continue
-        apply(disk, { ...step, offset: step.offset + start, bytes: step.bytes.subarray(start, start + 512) })
+        const offset = step.offset + start
+        const sector = fate()
+        if (sector === true) apply(disk, { ...step, offset, bytes: step.bytes.subarray(start, start + 512) })
+        else if (sector === 'unreadable' && step.kind === 'write')
+          disk.unreadable.add(Math.floor(offset / 4096))
+        else if (sector === 'unreadable' && step.kind === 'file-write') disk.damaged.add(step.name)
       }
     }
   }
