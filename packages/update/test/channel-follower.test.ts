@@ -176,11 +176,13 @@ describe('followChannel()', () => {
       onEvent: (event) => void events.push(event),
       clockNow: () => nowMs,
     })
-    const decisions = events.filter((event) => event.type === 'decision').map(({ decision }) => decision)
-    expect(decisions.slice(0, 2)).toMatchObject([
-      { action: 'install' },
-      { action: 'wait', untilSeconds: startMs / 1000 + 24 * 3600 },
+    expect(events.slice(0, 3)).toMatchObject([
+      { decision: { action: 'install' } },
+      { type: 'installed' },
+      { decision: { action: 'wait', untilSeconds: startMs / 1000 + 24 * 3600 } },
     ])
+    // One at the second look.
+    expect(events).toHaveLength(4)
     expect(waitsMs).toEqual([hour / 2, hour])
   })
 

@@ -2,6 +2,7 @@
 import { setTimeout } from 'node:timers/promises'
 import { UpdateRefused } from '../refused.ts'
 import { SourceError } from '../source.ts'
+import { Pace } from './pace.ts'
 
 /** How servers are asked. */
 export interface HttpOptions {
@@ -9,6 +10,10 @@ export interface HttpOptions {
   readonly headers?: Readonly<Record<string, string>>
   /** So long may a server give nothing, in milliseconds. Default: 30,000. */
   readonly stallTimeoutMs?: number
+  /** So long may a document take as a whole, in milliseconds. Default: 60,000. */
+  readonly documentTimeoutMs?: number
+  /** A server that gives less than a KiB a second over so long is given up, in milliseconds. Default: 120,000. */
+  readonly slowTimeoutMs?: number
   /** How often something is asked for again after it failed without progress. Default: 3. */
   readonly retries?: number
   /** The wait before the first of these, in milliseconds; each next one is twice as long. Default: 500. */
@@ -28,6 +33,12 @@ export interface Part {
 /** Answers that another try may change. @see https://www.rfc-editor.org/rfc/rfc9110#section-15 */
 const transientStatus = new Set([408, 425, 429, 500, 502, 503, 504])
 
+/**
+ * How something is asked for as it is: a part of what is compressed on the way would be a part of other bytes, and a
+ * little that is compressed may be very much.
+ */
+export const asItIs = { headers: { 'accept-encoding': 'identity' }, decompress: false } as const
+
 /** Less than this is no progress: a server that gives a byte and dies would be asked for ever. */
 const progressBytes = 64 * 1024
 
@@ -40,13 +51,18 @@ class PermanentError extends SourceError {
 export class HttpReader {
   readonly #send: Send
   readonly #stallTimeoutMs: number
+  readonly #documentTimeoutMs: number
   readonly #retries: number
   readonly #retryDelayMs: number
+  /** Of all parts together: on a slow line one may have to wait for others. */
+  readonly #pace: Pace
 
   constructor(options: HttpOptions = {}, send: Send = sendPlainly) {
     const { headers = {} } = options
     this.#send = (url, init) => send(url, { ...init, headers: { ...headers, ...headersOf(init) } })
     this.#stallTimeoutMs = options.stallTimeoutMs ?? 30_000
+    this.#documentTimeoutMs = options.documentTimeoutMs ?? 60_000
+    this.#pace = new Pace(options.slowTimeoutMs ?? 120_000)
     this.#retries = options.retries ?? 3
     this.#retryDelayMs = options.retryDelayMs ?? 500
   }
@@ -87,13 +103,23 @@ export class HttpReader {
     bytesMax: number,
     { headers = {}, signal }: { headers?: Record<string, string>; signal?: AbortSignal | undefined } = {},
   ): Promise<Uint8Array | undefined> {
-    for (let failures = 0; ;) {
-      try {
-        return await this.#wholeOnce(url, bytesMax, headers, signal)
-      } catch (error) {
-        failures += 1
-        await this.#mayRetry(error, failures, signal)
+    const late = new AbortController()
+    const timer = globalThis.setTimeout(() => {
+      const seconds = this.#documentTimeoutMs / 1000
+      late.abort(new SourceError(`${shown(url)}: it did not come whole within ${seconds} s`))
+    }, this.#documentTimeoutMs)
+    const either = AbortSignal.any([late.signal, ...(signal === undefined ? [] : [signal])])
+    try {
+      for (let failures = 0; ;) {
+        try {
+          return await this.#wholeOnce(url, bytesMax, headers, either)
+        } catch (error) {
+          failures += 1
+          await this.#mayRetry(error, failures, either)
+        }
       }
+    } finally {
+      clearTimeout(timer)
     }
   }
 
@@ -107,21 +133,14 @@ export class HttpReader {
     const { response } = exchange
     if (response.status === 404) return undefined
     if (response.status !== 200) throw unexpected(url, response)
-    const chunks: Uint8Array[] = []
-    let sizeBytes = 0
-    for await (const chunk of exchange.chunks()) {
-      sizeBytes += chunk.length
-      if (sizeBytes > bytesMax) {
-        throw new UpdateRefused('size', `${shown(url)} has more than ${bytesMax} bytes`)
-      }
-      chunks.push(chunk)
-    }
-    return Buffer.concat(chunks)
+    const bytes = await gather(exchange.chunks(), bytesMax)
+    if (bytes === null) throw new UpdateRefused('size', `${shown(url)} has more than ${bytesMax} bytes`)
+    return bytes
   }
 
   async *#range({ url, offset, length }: Part, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
     const end = offset + length - 1
-    await using exchange = await this.#exchange(url, { range: `bytes=${offset}-${end}` }, signal)
+    await using exchange = await this.#exchange(url, { range: `bytes=${offset}-${end}` }, signal, this.#pace)
     const { response } = exchange
     if (response.status === 200) {
       throw new PermanentError(
@@ -142,10 +161,10 @@ export class HttpReader {
     url: URL,
     headers: Record<string, string>,
     signal: AbortSignal | undefined,
+    pace?: Pace,
   ): Promise<Exchange> {
-    const exchange = new Exchange(url, this.#stallTimeoutMs, signal)
-    // A part of something that is compressed on the way would be a part of other bytes.
-    const init = { headers: { 'accept-encoding': 'identity', ...headers }, decompress: false }
+    const exchange = new Exchange(url, this.#stallTimeoutMs, signal, pace)
+    const init = { ...asItIs, headers: { ...asItIs.headers, ...headers } }
     await exchange.begin((stop) => this.#send(url, { ...init, signal: stop }))
     return exchange
   }
@@ -166,10 +185,12 @@ class Exchange implements AsyncDisposable {
   readonly #stallTimeoutMs: number
   readonly #stop = new AbortController()
   readonly #signal: AbortSignal
+  readonly #pace: Pace | undefined
   #response: Response | undefined
 
-  constructor(url: URL, stallTimeoutMs: number, signal: AbortSignal | undefined) {
+  constructor(url: URL, stallTimeoutMs: number, signal: AbortSignal | undefined, pace: Pace | undefined) {
     this.#url = url
+    this.#pace = pace
     this.#stallTimeoutMs = stallTimeoutMs
     this.#signal = AbortSignal.any([this.#stop.signal, ...(signal === undefined ? [] : [signal])])
   }
@@ -189,6 +210,8 @@ class Exchange implements AsyncDisposable {
     for (;;) {
       const { done, value } = await this.#inTime(() => reader.read())
       if (done) return
+      if (this.#pace?.tooSlowAfter(value.length) === true)
+        throw new PermanentError(`${shown(this.#url)}: ${this.#pace.complaint}: given up, to go on later`)
       yield value
     }
   }
@@ -196,6 +219,7 @@ class Exchange implements AsyncDisposable {
   async #inTime<T>(step: () => Promise<T>): Promise<T> {
     const silent = new SourceError(`${shown(this.#url)}: nothing came for ${this.#stallTimeoutMs / 1000} s`)
     const timer = globalThis.setTimeout(() => this.#stop.abort(silent), this.#stallTimeoutMs)
+    this.#pace?.waitBegins()
     try {
       return await step()
     } catch (error) {
@@ -209,6 +233,7 @@ class Exchange implements AsyncDisposable {
         },
       )
     } finally {
+      this.#pace?.waitEnds()
       clearTimeout(timer)
     }
   }
@@ -218,6 +243,21 @@ class Exchange implements AsyncDisposable {
     // The body may be locked by a reader that will not be asked again: then aborting was all there is to do.
     if (this.#response?.body?.locked === false) await this.#response.body.cancel().catch(() => undefined)
   }
+}
+
+/** All that comes, in one piece; null when that is more than `bytesMax`, of which the rest is not read. */
+export async function gather(
+  chunks: AsyncIterable<Uint8Array>,
+  bytesMax: number,
+): Promise<Uint8Array<ArrayBuffer> | null> {
+  const kept: Uint8Array[] = []
+  let sizeBytes = 0
+  for await (const chunk of chunks) {
+    sizeBytes += chunk.length
+    if (sizeBytes > bytesMax) return null
+    kept.push(chunk)
+  }
+  return Buffer.concat(kept)
 }
 
 function sendPlainly(url: URL, init: RequestInit): Promise<Response> {

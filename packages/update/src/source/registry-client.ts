@@ -4,7 +4,7 @@
 // @see https://distribution.github.io/distribution/spec/auth/token/
 import { z } from 'zod'
 import { SourceError } from '../source.ts'
-import { basic, shown } from './http.ts'
+import { asItIs, basic, gather, shown } from './http.ts'
 
 /** Who asks. */
 export interface RegistryCredentials {
@@ -84,16 +84,27 @@ export class RegistryClient {
     const service = parameters.get('service')
     if (service !== undefined) realm.searchParams.set('service', service)
     realm.searchParams.set('scope', `repository:${repository}:${actions}`)
-    const headers =
-      credentials === undefined ? {} : { authorization: basic(credentials.username, credentials.password) }
-    const response = await fetch(realm, { headers, signal: signal ?? null, redirect: 'error' })
+    const headers = {
+      ...asItIs.headers,
+      ...(credentials === undefined
+        ? {}
+        : { authorization: basic(credentials.username, credentials.password) }),
+    }
+    const init = { ...asItIs, headers, signal: signal ?? null, redirect: 'error' } as const
+    const response = await fetch(realm, init)
     if (!response.ok) {
+      await response.body?.cancel()
       throw new SourceError(
         `${shown(realm)}: no token for ${repository} (${actions}): it answered ${response.status}`,
       )
     }
-    const text = await response.text()
-    const token = text.length > tokenBytesMax ? undefined : tokenSchema.safeParse(jsonOf(text)).data
+    const bytes = response.body === null ? new Uint8Array() : await gather(response.body, tokenBytesMax)
+    if (bytes === null) {
+      throw new SourceError(
+        `${shown(realm)}: it gave more than the ${tokenBytesMax} bytes that a token may have`,
+      )
+    }
+    const token = tokenSchema.safeParse(jsonOf(new TextDecoder().decode(bytes))).data
     if (token === undefined) throw new SourceError(`${shown(realm)}: it gave no token`)
     return `Bearer ${'token' in token ? token.token : token.access_token}`
   }
