@@ -145,7 +145,7 @@ export interface ChannelConfig extends SignersConfig {
   url: string
   /** Name of the channel. Default: `stable`. */
   name?: string
-  /** How often a device looks, in minutes. Default: 60. */
+  /** How often a device looks, in minutes, up to 10 080: a week. Default: 60. */
   pollMinutes?: number
   /** When a device may begin, each day, in UTC as `02:30`; may pass midnight. Default: always. */
   window?: { from: string; to: string }
