@@ -35,8 +35,9 @@ export interface Siginfo {
   value: number | undefined
   /** For SI_TIMER: how often the timer expired beside this. */
   overrun: number | undefined
-  /** For POLL_IN …: what the descriptor is ready for, as `ppoll` tells it, and which one it is. */
+  /** For POLL_IN …: what a descriptor is ready for, as `ppoll` tells it. */
   band: number | undefined
+  /** For POLL_IN …: which descriptor. */
   fd: number | undefined
 }
 
