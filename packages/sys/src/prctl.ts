@@ -10,6 +10,7 @@ import {
   PR_GET_DUMPABLE,
   PR_GET_IO_FLUSHER,
   PR_GET_KEEPCAPS,
+  PR_GET_MDWE,
   PR_GET_NAME,
   PR_GET_NO_NEW_PRIVS,
   PR_GET_PDEATHSIG,
@@ -18,9 +19,15 @@ import {
   PR_GET_SPECULATION_CTRL,
   PR_GET_THP_DISABLE,
   PR_GET_TIMERSLACK,
+  PR_GET_TSC,
+  PR_MCE_KILL,
+  PR_MCE_KILL_CLEAR,
+  PR_MCE_KILL_GET,
+  PR_MCE_KILL_SET,
   PR_SET_DUMPABLE,
   PR_SET_IO_FLUSHER,
   PR_SET_KEEPCAPS,
+  PR_SET_MDWE,
   PR_SET_NO_NEW_PRIVS,
   PR_SET_PDEATHSIG,
   PR_SET_PTRACER,
@@ -28,15 +35,20 @@ import {
   PR_SET_SPECULATION_CTRL,
   PR_SET_THP_DISABLE,
   PR_SET_TIMERSLACK,
+  PR_SET_VMA,
+  PR_SET_VMA_ANON_NAME,
 } from './generated/constants/prctl.ts'
 import { check } from './errno.ts'
 import { checkMeaning } from './errno/check-meaning.ts'
+import { liveMapping } from './memory/mapping.ts'
+import type { Mapping } from './memory.ts'
 import { bind } from './raw.ts'
-import { fromCString, size, u32 } from './raw/arguments.ts'
+import { fromCString, optionalCString, size, u32 } from './raw/arguments.ts'
 
 const raw = {
   prctl: bind('prctl', 'int', 'int', 'int', 'int', 'int'),
   prctlPointer: bind('prctl', 'int', 'ptr', 'int', 'int', 'int'),
+  prctlName: bind('prctl', 'int', 'int', 'int', 'int', 'ptr'),
 }
 
 /** The kernel refuses some operations whose unused arguments are not zero. */
@@ -273,4 +285,70 @@ export function prctl_set_speculation_ctrl(misfeature: number, control: number):
 /** `prctl(PR_GET_SECCOMP)` — SECCOMP_MODE_DISABLED or SECCOMP_MODE_FILTER of the calling thread. */
 export function prctl_get_seccomp(): number {
   return call(PR_GET_SECCOMP)
+}
+
+/**
+ * `prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, addr, size, name)` — names a mapping without a file: `[anon:name]` in
+ * /proc/self/maps. In kernels since Linux 5.17 that were built with CONFIG_ANON_VMA_NAME.
+ *
+ * @param name - at most 79 printable characters, none of them `[ ] \ $` or a backquote; null takes the name away
+ * @throws {@link SysError} `EINVAL` another name, or a kernel without; `EBADF` the mapping is of a file
+ * @see https://man7.org/linux/man-pages/man2/PR_SET_VMA.2const.html
+ */
+export function prctl_set_vma_anon_name(mapping: Mapping, name: string | null): void {
+  const { address, bytes } = liveMapping(mapping)
+  const text = optionalCString(name, 'name')
+  const result = raw.prctlName(PR_SET_VMA, PR_SET_VMA_ANON_NAME, address, bytes.length, text)
+  check(result, 'prctl', name ?? undefined)
+}
+
+/**
+ * `prctl(PR_SET_MDWE, bits)` — from now on no memory of the process becomes executable after it was writable. Cannot be
+ * undone; children inherit it, and keep it when they execute a program. In kernels since Linux 6.3.
+ *
+ * The engine goes on with the memory that it has for its code. What maps such memory later is refused with `EACCES`:
+ * programs of `@pkg/sys/program`, and with them `spawn`, before whose steps this belongs.
+ *
+ * @param bits - PR_MDWE_REFUSE_EXEC_GAIN, with PR_MDWE_NO_INHERIT (Linux 6.6)
+ * @throws {@link SysError} `EPERM` to take back what was set; `EINVAL` an older kernel
+ * @see https://man7.org/linux/man-pages/man2/PR_SET_MDWE.2const.html
+ */
+export function prctl_set_mdwe(bits: number): void {
+  call(PR_SET_MDWE, u32(bits, 'bits'))
+}
+
+/** `prctl(PR_GET_MDWE)` — see {@link prctl_set_mdwe}. */
+export function prctl_get_mdwe(): number {
+  return call(PR_GET_MDWE)
+}
+
+/**
+ * `prctl(PR_MCE_KILL, PR_MCE_KILL_SET, policy)` — when memory fails: whether the calling thread gets SIGBUS at once or when
+ * it touches it. Changes this thread alone.
+ *
+ * @param policy - PR_MCE_KILL_EARLY, PR_MCE_KILL_LATE, PR_MCE_KILL_DEFAULT; null: that of vm.memory_failure_early_kill
+ * @throws {@link SysError} `EINVAL` no such policy
+ * @see https://man7.org/linux/man-pages/man2/PR_MCE_KILL.2const.html
+ */
+export function prctl_mce_kill(policy: number | null): void {
+  if (policy === null) call(PR_MCE_KILL, PR_MCE_KILL_CLEAR)
+  else call(PR_MCE_KILL, PR_MCE_KILL_SET, u32(policy, 'policy'))
+}
+
+/** `prctl(PR_MCE_KILL_GET)` — see {@link prctl_mce_kill}. */
+export function prctl_mce_kill_get(): number {
+  return call(PR_MCE_KILL_GET)
+}
+
+/**
+ * `prctl(PR_GET_TSC, state)` — whether the calling thread may read the processor's time: PR_TSC_ENABLE or PR_TSC_SIGSEGV.
+ * The engine reads it all the time, so that only a step of `spawn` can forbid it: `child.call('prctl', PR_SET_TSC, …)`.
+ *
+ * @throws {@link SysError} `EINVAL` a processor or kernel without
+ * @see https://man7.org/linux/man-pages/man2/PR_GET_TSC.2const.html
+ */
+export function prctl_get_tsc(): number {
+  const state = new Int32Array(new ArrayBuffer(4))
+  check(raw.prctlPointer(PR_GET_TSC, state, 0, 0, 0), 'prctl')
+  return state[0] ?? 0
 }

@@ -16,7 +16,7 @@ const groups: Readonly<Record<string, string>> = {
   'Sleeps as long as asked, or until another process wakes it.': `
     time.nanosleep time.clock_nanosleep futex.futex_wait futex.futex_wait_relative futex.futex_waitv event.epoll_pwait
     event.epoll_pwait2 event.ppoll signal.rt_sigtimedwait io.fcntl_ofd_setlkw sysv-ipc.semop sysv-ipc.msgrcv sysv-ipc.msgsnd`,
-  'Decides about every later call of the thread.': 'seccomp.seccomp_set_mode_filter',
+  'Decides about every later call of the thread.': 'seccomp.seccomp_set_mode_filter prctl.prctl_set_mdwe',
   'Blocks signals that the engine stops its own threads with.': 'signal.rt_sigprocmask',
   'Is a class or runs for ever by design: its own tests misuse it.': 'reactor.Reactor reactor.reactor',
   'Builds programs for other processes: its own tests misuse it.':
