@@ -9,12 +9,13 @@ import { lseek, memfd_create, pipe2, setNonBlocking } from '../src/io.ts'
 import { mmap } from '../src/memory.ts'
 import { mount, mount_setattr } from '../src/mount.ts'
 import { watchSignals } from '../src/signal.ts'
+import { fuzzClass, fuzzMapping, isFuzzed, isLeftAlone } from './fuzz-classes.ts'
 
 /** What the parent reads: the last line says which call a crash happened in. */
 interface Progress {
   /** Calls made. */
   cases: number
-  /** Exports called. */
+  /** Exports and classes called. */
   exports: number
   /** Errors that are none of the three that may be. */
   wrong: string[]
@@ -196,6 +197,10 @@ function callWith(
   }
 }
 
+function isClass(target: unknown): target is new (...parameters: readonly unknown[]) => object {
+  return typeof target === 'function' && /^class\b/.test(Function.prototype.toString.call(target))
+}
+
 // An open folder: the calls change the root, and unmount what they can.
 const ownDescriptors = openat(c.AT_FDCWD, '/proc/self/fd', c.O_DIRECTORY)
 function openDescriptors(): number {
@@ -203,23 +208,40 @@ function openDescriptors(): number {
   return [...getdents64(ownDescriptors)].length
 }
 
+const options = { seed: Number(seed), numRuns: Number(runs) }
+
+/** Runs the calls of one export, and counts the descriptors that they leave open. */
+function fuzz(name: string, calls: () => void): void {
+  process.stderr.write(`${name}\n`)
+  progress.exports++
+  const before = openDescriptors()
+  calls()
+  const after = openDescriptors()
+  if (after > before) {
+    progress.leaked += after - before
+    progress.wrong.push(`${name}: ${after - before} descriptors left open`)
+  }
+}
+
+// Before the functions: those close, limit and unmount what they can.
+fuzz('memory.Mapping', () => fuzzMapping(value, callWith, options))
 for (const [file, module] of loaded) {
   for (const [exported, target] of Object.entries(module)) {
     const name = `${file.slice(0, -'.ts'.length)}.${exported}`
-    if (typeof target !== 'function' || endsByNature.has(name)) continue
-    if (/^class\b/.test(Function.prototype.toString.call(target))) continue
-    process.stderr.write(`${name}\n`)
-    progress.exports++
-    const before = openDescriptors()
+    if (!isClass(target)) continue
+    if (isFuzzed(name)) fuzz(name, () => fuzzClass(name, target, value, callWith, options))
+    else if (!isLeftAlone(name)) progress.wrong.push(`${name}: is neither called nor on the list`)
+  }
+}
+
+for (const [file, module] of loaded) {
+  for (const [exported, target] of Object.entries(module)) {
+    const name = `${file.slice(0, -'.ts'.length)}.${exported}`
+    if (typeof target !== 'function' || endsByNature.has(name) || isClass(target)) continue
     const property = fc.property(fc.array(value, { maxLength: 6 }), (parameters) => {
       callWith(name, target as (...parameters: unknown[]) => unknown, parameters)
     })
-    fc.assert(property, { seed: Number(seed), numRuns: Number(runs) })
-    const after = openDescriptors()
-    if (after > before) {
-      progress.leaked += after - before
-      progress.wrong.push(`${name}: ${after - before} descriptors left open`)
-    }
+    fuzz(name, () => fc.assert(property, options))
   }
 }
 // Not to standard output: the calls write there too.
