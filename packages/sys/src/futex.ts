@@ -4,7 +4,7 @@ import { check } from './errno.ts'
 import { liveMapping } from './memory/mapping.ts'
 import type { Mapping } from './memory.ts'
 import { bind } from './raw.ts'
-import { timespec, u32, u64 } from './raw/arguments.ts'
+import { s32, timespec, u32, u64 } from './raw/arguments.ts'
 
 const raw = {
   futex: bind('futex', 'int', 'int', 'int', 'ptr', 'int', 'int'),
@@ -55,7 +55,7 @@ export function futex_wait_relative(word: FutexWord, value: number, timeoutNs?: 
  * @see https://man7.org/linux/man-pages/man2/futex.2.html
  */
 export function futex_wake_all(word: FutexWord, count = 0x7fff_ffff): number {
-  return check(raw.futex(addressOf(word), FUTEX_WAKE, u32(count, 'count'), null, 0, 0), 'futex')
+  return check(raw.futex(addressOf(word), FUTEX_WAKE, s32(count, 'count'), null, 0, 0), 'futex')
 }
 
 /**
@@ -75,8 +75,8 @@ export function futex_cmp_requeue(
   const result = raw.futexRequeueOld(
     addressOf(word),
     FUTEX_CMP_REQUEUE,
-    u32(wake, 'wake'),
-    u32(move, 'move'),
+    s32(wake, 'wake'),
+    s32(move, 'move'),
     addressOf(target),
     u32(value, 'value'),
   )
@@ -112,7 +112,7 @@ export function futex_wait(
  * returns how many. Since: Linux 6.7.
  */
 export function futex_wake(word: FutexWord, count = 0x7fff_ffff, mask: number = allBits): number {
-  const result = raw.wake(addressOf(word), u32(mask, 'mask') >>> 0, u32(count, 'count'), FUTEX2_SIZE_U32)
+  const result = raw.wake(addressOf(word), u32(mask, 'mask') >>> 0, s32(count, 'count'), FUTEX2_SIZE_U32)
   return check(result, 'futex_wake')
 }
 
@@ -159,5 +159,5 @@ export function futex_requeue(
   counts: { wake: number; move: number },
 ): number {
   const pair = waiters([from, { ...to, value: 0 }])
-  return check(raw.requeue(pair, 0, u32(counts.wake, 'wake'), u32(counts.move, 'move')), 'futex_requeue')
+  return check(raw.requeue(pair, 0, s32(counts.wake, 'wake'), s32(counts.move, 'move')), 'futex_requeue')
 }

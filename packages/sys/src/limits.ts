@@ -97,7 +97,7 @@ export function setrlimit(resource: number, limit: ResourceLimit): void {
  */
 export function getrusage(who: number = RUSAGE_SELF): Rusage {
   const struct = alloc(rusage)
-  check(raw.getrusage(u32(who, 'who'), struct.bytes), 'getrusage')
+  check(raw.getrusage(s32(who, 'who'), struct.bytes), 'getrusage')
   return decodeRusage(struct)
 }
 
@@ -152,7 +152,7 @@ export function getpriority(which: number, who: number): number {
  * @see https://man7.org/linux/man-pages/man2/setpriority.2.html
  */
 export function setpriority(which: number, who: number, nice: number): void {
-  check(raw.setpriority(u32(which, 'which'), u32(who, 'who'), u32(nice, 'nice')), 'setpriority')
+  check(raw.setpriority(u32(which, 'which'), u32(who, 'who'), s32(nice, 'nice')), 'setpriority')
 }
 
 /** A disk priority. */

@@ -110,7 +110,9 @@ function sembufs(operations: readonly SemaphoreOperation[]): Int16Array {
     if (Math.abs(sem_op) > 0x7fff || !Number.isInteger(sem_op)) throw new RangeError(`sem_op: ${sem_op}`)
     if (sem_num < 0 || sem_num > 0xffff || !Number.isInteger(sem_num))
       throw new RangeError(`sem_num: ${sem_num}`)
-    words.set([sem_num, sem_op, u32(sem_flg, 'sem_flg')], index * 3)
+    if (sem_flg < 0 || sem_flg > 0xffff || !Number.isInteger(sem_flg))
+      throw new RangeError(`sem_flg: ${sem_flg}`)
+    words.set([sem_num, sem_op, sem_flg], index * 3)
   }
   return words
 }

@@ -37,6 +37,22 @@ test('process ids are signed: 2³² − 1 is not −1', () => {
   expect(() => process.wait4(-1, c.WNOHANG)).not.toThrow(RangeError)
 })
 
+test('counts, a nice value and a time zone are signed, and the flags of a semaphore have 16 bits', () => {
+  using mapping = mmap({ lengthBytes: 4096 })
+  const word = { mapping, offset: 0 }
+  const before = limits.getpriority(c.PRIO_PROCESS, 0)
+  for (const call of [
+    () => futex.futex_wake_all(word, 0xffff_ffff),
+    () => futex.futex_wake(word, 0xffff_ffff),
+    () => limits.setpriority(c.PRIO_PROCESS, 0, 0xffff_ffff),
+    () => limits.getrusage(0xffff_ffff),
+    () => time.settimeofday({ timezone: { tz_minuteswest: 0xffff_ffff, tz_dsttime: 0 } }),
+    () => ipc.semop(0, [{ sem_num: 0, sem_op: 1, sem_flg: 0x1_0000 }]),
+  ])
+    expect(call).toThrow(RangeError)
+  expect(limits.getpriority(c.PRIO_PROCESS, 0)).toBe(before)
+})
+
 test('clock_settime() and settimeofday() refuse seconds that would wrap', () => {
   const wrapped = 2n ** 64n * 1_000_000_000n
   expect(() => time.clock_settime(c.CLOCK_MONOTONIC, wrapped + 5n)).toThrow(RangeError)

@@ -1,7 +1,7 @@
 // The clock's own state: how it is steered, and the old calls in microseconds.
 import { check } from '../errno.ts'
 import { bind } from '../raw.ts'
-import { timeOf, u32 } from '../raw/arguments.ts'
+import { s32, timeOf, u32 } from '../raw/arguments.ts'
 import { alloc, type StructView } from '../struct.ts'
 import * as structs from '../generated/structs/time.ts'
 
@@ -91,6 +91,6 @@ export function settimeofday(value: { timeUs?: bigint; timezone?: KernelTimezone
   }
   const zone = timezone === undefined ? null : new Int32Array(new ArrayBuffer(8))
   if (timezone !== undefined)
-    zone?.set([u32(timezone.tz_minuteswest, 'tz_minuteswest'), u32(timezone.tz_dsttime, 'tz_dsttime')])
+    zone?.set([s32(timezone.tz_minuteswest, 'tz_minuteswest'), s32(timezone.tz_dsttime, 'tz_dsttime')])
   check(raw.settimeofday(time, zone), 'settimeofday')
 }
