@@ -33,10 +33,10 @@ async function end(child: Child): Promise<void> {
  * has just executed its program has none yet.
  */
 async function environmentOf(pid: number): Promise<bigint> {
-  const start = (): bigint =>
+  const begin = (): bigint =>
     BigInt(readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[47] ?? 0)
-  await expect.poll(start).not.toBe(0n)
-  return start()
+  await expect.poll(begin).not.toBe(0n)
+  return begin()
 }
 
 test('process_vm_readv() and process_vm_writev() reach the memory of another process', async () => {
