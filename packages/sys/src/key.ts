@@ -1,12 +1,16 @@
 // The kernel's key rings: secrets that it keeps for processes, users and sessions.
 import {
+  KEYCTL_CHOWN,
   KEYCTL_CLEAR,
   KEYCTL_DESCRIBE,
   KEYCTL_GET_KEYRING_ID,
+  KEYCTL_GET_PERSISTENT,
   KEYCTL_INVALIDATE,
   KEYCTL_JOIN_SESSION_KEYRING,
   KEYCTL_LINK,
+  KEYCTL_MOVE,
   KEYCTL_READ,
+  KEYCTL_RESTRICT_KEYRING,
   KEYCTL_REVOKE,
   KEYCTL_SEARCH,
   KEYCTL_SETPERM,
@@ -210,4 +214,65 @@ export function keyctl_get_keyring_id(keyring: number, create = false): number {
 export function keyctl_join_session_keyring(name: string | null = null): number {
   const text = optionalCString(name, 'name')
   return check(raw.keyctlString(KEYCTL_JOIN_SESSION_KEYRING, text, 0, 0, 0), 'keyctl')
+}
+
+/**
+ * `keyctl(KEYCTL_CHOWN, key, uid, gid)` — gives a key to another user and group; −1 leaves one as it is.
+ *
+ * @throws {@link SysError} `EACCES` without CAP_SYS_ADMIN, but to a group of the caller's; `EDQUOT` the new owner's share is
+ * used up
+ * @see https://man7.org/linux/man-pages/man3/keyctl_chown.3.html
+ */
+export function keyctl_chown(key: number, uid: number, gid: number): void {
+  const result = raw.keyctl(KEYCTL_CHOWN, u32(key, 'key'), u32(uid, 'uid'), u32(gid, 'gid'), 0)
+  check(result, 'keyctl')
+}
+
+/**
+ * `keyctl(KEYCTL_MOVE, key, from, to, flags)` — puts a key into one ring and takes it out of another, at once. In kernels
+ * since Linux 5.3.
+ *
+ * @param flags - KEYCTL_MOVE_EXCL: not where a key of that name is
+ * @throws {@link SysError} `EEXIST` by that flag; `ENOENT` it is not in `from`; `EACCES`
+ * @see https://man7.org/linux/man-pages/man3/keyctl_move.3.html
+ */
+export function keyctl_move(key: number, from: number, to: number, flags = 0): void {
+  const result = raw.keyctl(
+    KEYCTL_MOVE,
+    u32(key, 'key'),
+    u32(from, 'from'),
+    u32(to, 'to'),
+    u32(flags, 'flags'),
+  )
+  check(result, 'keyctl')
+}
+
+/**
+ * `keyctl(KEYCTL_RESTRICT_KEYRING, keyring, type, restriction)` — says for good which keys may be linked to a ring.
+ *
+ * @param type - whose rule it is: `asymmetric`; null: none may any more
+ * @param restriction - the rule by the type's own words: `builtin_trusted`
+ * @throws {@link SysError} `EEXIST` it has a rule; `EPERM` of later links; `ENOENT` the type knows no rules
+ * @see https://man7.org/linux/man-pages/man3/keyctl_restrict_keyring.3.html
+ */
+export function keyctl_restrict_keyring(
+  keyring: number,
+  type: string | null = null,
+  restriction: string | null = null,
+): void {
+  const [kind, rule] = [optionalCString(type, 'type'), optionalCString(restriction, 'restriction')]
+  check(raw.keyctlSearch(KEYCTL_RESTRICT_KEYRING, u32(keyring, 'keyring'), kind, rule, 0), 'keyctl')
+}
+
+/**
+ * `keyctl(KEYCTL_GET_PERSISTENT, uid, keyring)` — links the ring of a user that outlives all sessions, until it was not
+ * asked for in three days (/proc/sys/kernel/keys/persistent_keyring_expiry); returns its number.
+ *
+ * @param uid - −1: the caller's own; another's needs CAP_SETUID
+ * @param keyring - where it is linked
+ * @throws {@link SysError} `EPERM`; `EOPNOTSUPP` a kernel without
+ * @see https://man7.org/linux/man-pages/man3/keyctl_get_persistent.3.html
+ */
+export function keyctl_get_persistent(uid: number, keyring: number): number {
+  return call(KEYCTL_GET_PERSISTENT, uid, u32(keyring, 'keyring'))
 }

@@ -162,6 +162,41 @@ describe('keys', () => {
     key.keyctl_unlink(ring, own)
   })
 
+  test('keyctl_move(), keyctl_chown() and keyctl_restrict_keyring(): where a key is, whose, and that no more come', () => {
+    const [from, to] = ['solo-from', 'solo-to'].map((name) =>
+      key.add_key('keyring', name, null, c.KEY_SPEC_PROCESS_KEYRING),
+    ) as [number, number]
+    const keysOf = (ring: number): number[] => [...new Int32Array(key.keyctl_read(ring).slice().buffer)]
+    const made = key.add_key('user', 'solo-moved', bytes('x'), from)
+    key.keyctl_move(made, from, to)
+    expect([keysOf(from), keysOf(to)]).toEqual([[], [made]])
+    expect(codeOf(() => key.keyctl_move(made, from, to))).toBe('ENOENT')
+    const same = key.add_key('user', 'solo-moved', bytes('y'), from)
+    expect(codeOf(() => key.keyctl_move(same, from, to, c.KEYCTL_MOVE_EXCL))).toBe('EEXIST')
+    key.keyctl_setperm(made, 0x3f3f_0000)
+    key.keyctl_chown(made, -1, 12_345)
+    expect(key.keyctl_describe(made)).toMatchObject({ uid: process.getuid?.(), gid: 12_345 })
+    key.keyctl_restrict_keyring(to)
+    expect(codeOf(() => key.add_key('user', 'solo-late', bytes('x'), to))).toBe('EPERM')
+    expect(keysOf(to)).toEqual([made])
+    expect(codeOf(() => key.keyctl_restrict_keyring(to))).toBe('EEXIST')
+    expect(codeOf(() => key.keyctl_restrict_keyring(from, 'user', 'none'))).toBe('ENOENT')
+    for (const ring of [from, to]) key.keyctl_unlink(ring, c.KEY_SPEC_PROCESS_KEYRING)
+  })
+
+  test('keyctl_get_persistent() links the ring that outlives sessions', ({ skip }) => {
+    const found = codeOf(() => key.keyctl_get_persistent(-1, c.KEY_SPEC_PROCESS_KEYRING))
+    if (found === 'EOPNOTSUPP') return skip('this kernel has no CONFIG_PERSISTENT_KEYRINGS')
+    const ring = found as number
+    expect(key.keyctl_describe(ring)).toMatchObject({
+      type: 'keyring',
+      description: `_persistent.${process.getuid?.()}`,
+    })
+    const ours = new Int32Array(key.keyctl_read(c.KEY_SPEC_PROCESS_KEYRING).slice().buffer)
+    expect([...ours]).toContain(ring)
+    key.keyctl_unlink(ring, c.KEY_SPEC_PROCESS_KEYRING)
+  })
+
   test('keyctl_join_session_keyring() gives a new session', () => {
     const result = scriptResult(`
       import { KEY_SPEC_SESSION_KEYRING } from '@pkg/sys/constants'

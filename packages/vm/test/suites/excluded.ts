@@ -14,6 +14,15 @@ interface Excluded {
 
 /** Skipped in guests, with the reason. Debian 12, whose kernel they have by default, has Linux 6.1. */
 const EXCLUDED: readonly Excluded[] = [
+  { test: 'prctl_set_mdwe()', since: '6.3', reason: 'PR_SET_MDWE' },
+  { test: 'fsconfig_create_excl()', since: '6.6', reason: 'FSCONFIG_CMD_CREATE_EXCL' },
+  { test: 'unique number of a mount', since: '6.12', reason: 'AT_HANDLE_MNT_ID_UNIQUE' },
+  {
+    test: 'ioctl_uffdio_writeprotect()',
+    since: '6.10',
+    architecture: 'aarch64',
+    reason: 'pages that are protected for userfaultfd',
+  },
   { test: 'cachestat()', since: '6.5', reason: 'cachestat' },
   { test: 'setxattr(), getxattr()', since: '6.6', reason: 'user.* attributes of tmpfs' },
   { test: 'fsetxattr(), fgetxattr()', since: '6.6', reason: 'user.* attributes of tmpfs' },
