@@ -47,6 +47,28 @@ describe.concurrent('guestPool()', () => {
     expect(output).toContain('written past the console\n')
   })
 
+  test.for(['root', 'pid1'])(
+    'tells, as %s, what tests leave uncaught',
+    TIMEOUT,
+    async (runAs, { expect }) => {
+      using fixture = new Fixture('ends', `backend: 'namespace', runAs: '${runAs}'`)
+      const { code, output, report } = await fixture.run('uncaught')
+      expect(code).toBe(1)
+      expect(statuses(report)).toEqual(['leaves a rejection: passed', 'throws later: passed'])
+      expect(output).toMatch(/Unhandled Rejection[^]*Error: rejected aside\n ❯ uncaught\.fixture\.ts:4:\d+/)
+      expect(output).toMatch(/Uncaught Exception[^]*Error: thrown aside\n ❯ uncaught\.fixture\.ts:10:\d+/)
+    },
+  )
+
+  test.for(['root', 'pid1'])('loses, as %s, no output at the end', TIMEOUT, async (runAs, { expect }) => {
+    using fixture = new Fixture('ends', `backend: 'namespace', runAs: '${runAs}'`)
+    const { code, output } = await fixture.run('flood')
+    expect(code).toBe(0)
+    expect(output).toContain(`${'y'.repeat(1000)}\nthe last line\n`)
+    expect(output.split('y').length).toBeGreaterThan(5 << 20)
+    expect(output).toContain('the last complaint\n')
+  })
+
   test('fails what dies, hangs or has no machine, at its line, and goes on', TIMEOUT, async ({ expect }) => {
     using fixture = new Fixture('faults', "backend: 'namespace', guest: 'shared', blockedTimeoutMs: 1500")
     writeFileSync(fixture.path('syntax.fixture.ts'), "import { test } from 'vitest'\ntest('x' => )\n")

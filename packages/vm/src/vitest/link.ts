@@ -41,6 +41,12 @@ const EXIT_GRACE_MS = 2000
 /** How long the reason is waited for when a stream ends, in milliseconds: longer than its process's end may take to be explained. */
 const STREAM_GRACE_MS = 4000
 
+/** How long a worker that is to end may be silent, in milliseconds, before the rest of its output is given up. */
+const SILENCE_MS = 1000
+
+/** How long its output may take in all: a program that it has left behind may write for ever. */
+const FAREWELL_MS = 10_000
+
 /** How long after a process's end something that it sent may still come, in milliseconds. */
 const DRAIN_MS = 20
 
@@ -55,6 +61,7 @@ export class WorkerLink {
   #stderr = ''
   #lost = false
   #lastPulse = 0
+  #lastOutput = 0
   #pulse: ReturnType<typeof setInterval> | undefined
   readonly #timers = new Set<ReturnType<typeof setTimeout>>()
 
@@ -75,8 +82,12 @@ export class WorkerLink {
     stream.on('end', () => this.#streamEnded())
     stream.on('close', () => this.#streamEnded())
     stream.on('error', () => this.#streamEnded())
-    stdout?.on('data', (chunk: Uint8Array) => options.onOutput(1, chunk))
+    stdout?.on('data', (chunk: Uint8Array) => {
+      this.#lastOutput = performance.now()
+      options.onOutput(1, chunk)
+    })
     stderr?.on('data', (chunk: Uint8Array) => {
+      this.#lastOutput = performance.now()
       this.#stderr = (this.#stderr + Buffer.from(chunk).toString()).slice(-STDERR_TAIL_CHARS)
       options.onOutput(2, chunk)
     })
@@ -149,12 +160,32 @@ export class WorkerLink {
     await new Promise<void>((resolve) => stream.end(resolve))
   }
 
-  /** Kills the worker, without a word to the listeners. */
+  /** Ends the worker, without a word to the listeners but for the rest of its output; kills one that does not end. */
   async close(): Promise<void> {
     this.#end()
+    await this.#farewell()
     const gone = this.#process.kill()
     this.#process.stream.destroy()
     await Promise.race([gone, new Promise<void>((resolve) => setTimeout(resolve, EXIT_GRACE_MS).unref())])
+  }
+
+  /** A worker whose stream ends writes what it still has to say, and ends: it is waited for while it says something. */
+  async #farewell(): Promise<void> {
+    const { stream, stdout, stderr } = this.#process
+    let isOver = false
+    const ends = [stdout, stderr].map(async (output) => {
+      if (output === undefined || output.readableEnded || output.destroyed) return
+      await new Promise<unknown>((resolve) => output.once('end', resolve).once('close', resolve))
+    })
+    void Promise.all(ends).then(() => (isOver = true))
+    if (!stream.destroyed) stream.end()
+    const beganMs = performance.now()
+    this.#lastOutput = beganMs
+    await Promise.resolve()
+    for (let now = beganMs; !isOver; now = performance.now()) {
+      if (now - this.#lastOutput > SILENCE_MS || now - beganMs > FAREWELL_MS) return
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
   }
 
   #receive(kind: FrameKind, body: Uint8Array): void {

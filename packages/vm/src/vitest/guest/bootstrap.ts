@@ -13,6 +13,7 @@ import type { WorkerChannel, WorkerModule } from './worker.ts'
 
 interface Socket {
   write(bytes: Uint8Array): number
+  end(): void
 }
 interface Handlers {
   open?(socket: Socket): void
@@ -33,6 +34,16 @@ const stays = process.env['SOLO_VITEST_STAYS'] !== undefined
 // The tests may overwrite these.
 const exit = stays ? () => {} : process.exit.bind(process)
 const reportError = process.stderr.write.bind(process.stderr)
+const endOutput = [process.stdout, process.stderr].map(
+  (stream) => stream.end.bind(stream) as (done: () => void) => void,
+)
+/**
+ * Who looks after errors that nobody catches, before there are tests: the agent, when this is PID 1. vitest reports
+ * such errors of tests only where it is the only one that listens for them.
+ */
+const guards = (['uncaughtException', 'unhandledRejection'] as const).flatMap((event) =>
+  process.listeners(event as 'uncaughtException').map((listener) => [event, listener] as const),
+)
 
 let socket: Socket | undefined
 let unsent: Uint8Array[] = []
@@ -43,6 +54,7 @@ let onFrame: ((kind: number, body: Uint8Array) => void) | undefined
 let waiting: [number, Uint8Array][] = []
 /** Whether tests have been asked for on this stream. */
 let busy = false
+let isEnding = false
 
 function flush(): void {
   while (socket && unsent.length > 0) {
@@ -66,7 +78,26 @@ const channel: WorkerChannel = {
     for (const [kind, body] of waiting) listener(kind, body)
     waiting = []
   },
+  takeErrors() {
+    for (const [event, listener] of guards) process.off(event, listener)
+  },
   exit,
+}
+
+/** What nobody catches is not to end PID 1 when the tests are over, and vitest's listeners perhaps away. */
+function giveErrorsBack(): void {
+  channel.takeErrors()
+  for (const [event, listener] of guards) process.on(event, listener)
+}
+
+/** Ends the worker for an error of its own, which the host is told as its last words. */
+function fail(error: unknown): void {
+  const text = `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`
+  if (listening === undefined) reportError(text)
+  else sendOutput(2, Buffer.from(text))
+  // PID 1 stays, but its worker is of no use any more.
+  if (stays) socket?.end()
+  exit(1)
 }
 
 function writeFiles(compressed: Uint8Array): void {
@@ -97,11 +128,7 @@ async function load(body: Uint8Array): Promise<void> {
 function handle(kind: number, body: Uint8Array): void {
   busy ||= kind === 3
   if (kind === 1) writeFiles(body)
-  else if (kind === 2)
-    load(body).catch((error: unknown) => {
-      reportError(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`)
-      exit(1)
-    })
+  else if (kind === 2) load(body).catch(fail)
   else if (onFrame) onFrame(kind, body)
   else waiting.push([kind, body.slice()])
 }
@@ -127,7 +154,8 @@ function receive(chunk: Uint8Array): void {
 function gone(closed: Socket, code: number): void {
   // One that is closed late is not the one that has come since.
   if (socket !== undefined && closed !== socket) return
-  if (listening === undefined || busy) return exit(code)
+  giveErrorsBack()
+  if (listening === undefined || busy) return exitFlushed(code)
   socket = undefined
   unsent = []
   chunks = []
@@ -135,16 +163,44 @@ function gone(closed: Socket, code: number): void {
   needed = 5
 }
 
+/** Output that nobody has read yet is not lost: a pipe takes 64 KiB, the rest waits in this process. */
+function exitFlushed(code: number): void {
+  if (stays || isEnding) return
+  isEnding = true
+  let left = endOutput.length
+  for (const end of endOutput)
+    end(() => {
+      left -= 1
+      if (left === 0) exit(code)
+    })
+}
+
 const handlers: Handlers = {
   open(opened) {
     socket = opened
     flush()
   },
-  data: (_, chunk) => receive(chunk),
+  data(_, chunk) {
+    try {
+      receive(chunk)
+    } catch (error) {
+      fail(error)
+    }
+  },
   drain: flush,
   end: (closed) => gone(closed, 0),
   close: (closed) => gone(closed, 0),
-  error: (closed) => gone(closed, 1),
+  error(closed, error) {
+    reportError(`${error.message}\n`)
+    gone(closed, 1)
+  },
+}
+
+function sendOutput(fd: 1 | 2, bytes: Uint8Array): void {
+  const head = new Uint8Array(6)
+  new DataView(head.buffer).setUint32(0, bytes.length + 1, true)
+  head.set([10, fd], 4)
+  channel.send(Buffer.concat([head, bytes]))
 }
 
 /** Nobody reads the standard output of a worker that was there before its host. */
@@ -154,11 +210,7 @@ function redirectOutput(): void {
     [2, process.stderr],
   ] as const)
     stream.write = (data: string | Uint8Array, encoding?: unknown, done?: unknown) => {
-      const bytes = typeof data === 'string' ? Buffer.from(data) : data
-      const head = new Uint8Array(6)
-      new DataView(head.buffer).setUint32(0, bytes.length + 1, true)
-      head.set([10, fd], 4)
-      channel.send(Buffer.concat([head, bytes]))
+      sendOutput(fd, typeof data === 'string' ? Buffer.from(data) : data)
       const callback = typeof encoding === 'function' ? encoding : done
       if (typeof callback === 'function') queueMicrotask(callback as () => void)
       return true

@@ -19,6 +19,8 @@ export interface WorkerChannel {
   send(frame: Uint8Array): void
   /** Sets the listener for every frame that the bootstrap does not handle itself. */
   onFrame(listener: (kind: number, body: Uint8Array) => void): void
+  /** Takes PID 1's own listeners for errors that nobody catches away: vitest's are there, and are to be the only ones. */
+  takeErrors(): void
   /** Ends this process, whatever the tests made of `process.exit`. */
   exit(code: number): void
 }
@@ -79,7 +81,10 @@ export async function start(channel: WorkerChannel, program: WorkerProgram): Pro
     },
     on: (listener) => host.onMessage(listener),
     off: (listener) => host.offMessage(listener),
-    onModuleRunner: () => stacks.install(),
+    onModuleRunner: () => {
+      stacks.install()
+      channel.takeErrors()
+    },
     setup: vitest.setupEnvironment,
     runTests: (state, traces) => {
       prepare(state)
