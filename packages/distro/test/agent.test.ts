@@ -247,6 +247,7 @@ describe('its API', () => {
       '/v1/commit',
       '/v1/events',
       '/v1/factory-reset',
+      '/v1/force-reboot',
       '/v1/health',
       '/v1/power-off',
       '/v1/reboot',

@@ -134,7 +134,10 @@ export class Channel {
     return {
       device: {
         ...{ appliance, board, architecture },
-        trust: effectiveTrust(await readFile(files.trust, 'utf8'), await this.#read(files.keptTrust, 'usual')),
+        trust: effectiveTrust(
+          await readFile(files.trust, 'utf8'),
+          await this.#read(files.keptTrust, 'usual'),
+        ),
         nowSeconds,
         isTimeKnown: clock === 'sntp',
         ...(seen === null ? {} : { lastPointer: seen }),
