@@ -23,7 +23,7 @@ const PACKAGES = [
 ]
 
 /** Of the kernel's modules, those whose devices the suites open. */
-const MODULES = ['loop', 'tun', 'ext4']
+const MODULES = ['loop', 'tun', 'ext4', 'algif_hash']
 
 /** A library that a test's own child loads, and what it needs; what tests import the host brings them. */
 const LIBRARY = ['fast-check', 'pure-rand']
