@@ -14,6 +14,7 @@ import type {
 import { ShippedFunction } from './agent/shipped-function.ts'
 import { openConnection, programOf, startProgram } from './agent/start.ts'
 import { packTree, unpackTree } from './agent/tree.ts'
+import { checkDurations } from './limits/duration.ts'
 import type { GuestConsole } from './console.ts'
 import type { VmError } from './errors.ts'
 
@@ -95,7 +96,8 @@ export class AgentClient {
    *
    * @throws {@link GuestCallTimeoutError}, or the error of {@link AgentClient.end}
    */
-  hello(options: HelloOptions): Promise<GuestHello> {
+  async hello(options: HelloOptions): Promise<GuestHello> {
+    checkDurations(options, ['timeoutMs'])
     return this.#line.hello('current', options.timeoutMs)
   }
 
@@ -104,13 +106,20 @@ export class AgentClient {
    *
    * @throws as {@link AgentClient.hello}
    */
-  nextHello(options: HelloOptions): Promise<GuestHello> {
+  async nextHello(options: HelloOptions): Promise<GuestHello> {
+    checkDurations(options, ['timeoutMs'])
     return this.#line.hello('next', options.timeoutMs)
   }
 
-  /** Asks whether the agent is there. @throws {@link GuestCallTimeoutError} */
+  /** Asks whether the agent is there. @throws {@link GuestCallTimeoutError}; RangeError a limit that is no time */
   async ping(options: HelloOptions): Promise<void> {
+    checkDurations(options, ['timeoutMs'])
     await this.#line.within(this.#line.call('ping', null), 'an answer of the agent', options.timeoutMs)
+  }
+
+  /** Asks whether the agent is there, for those who hear of its end otherwise. @throws as {@link AgentClient.ping} */
+  protected probe(): Promise<unknown> {
+    return this.#line.call('ping', null, unheeded)
   }
 
   /**
@@ -152,19 +161,21 @@ export class AgentClient {
     options: GuestExecOptions = {},
   ): Promise<GuestExecResult> {
     const { input, timeoutMs, check = true, signal, ...place } = options
+    checkDurations(options, ['timeoutMs'])
     signal?.throwIfAborted()
     const child = await this.spawn(file, args, { ...place, stdin: input === undefined ? 'null' : 'pipe' })
     if (input !== undefined) child.stdin.end(input)
     const command = [file, ...args]
     const whole = Promise.all([child.exited, textOf(child.stdout), textOf(child.stderr)])
-    const stop = (): void => void child.kill('SIGKILL', { group: true }).catch(() => {})
-    const [end, stdout, stderr] = await this.#line.bounded(whole, command.join(' '), {
+    const end = { pid: child.pid, signal: 'SIGKILL', group: true }
+    const stop = (): void => void this.#line.call('kill', end, unheeded).catch(() => {})
+    const [ended, stdout, stderr] = await this.#line.bounded(whole, command.join(' '), {
       timeoutMs,
       signal,
       stop,
     })
-    if (check && end.code !== 0) throw new GuestCommandError(command, end, { stdout, stderr })
-    return { ...end, stdout, stderr }
+    if (check && ended.code !== 0) throw new GuestCommandError(command, ended, { stdout, stderr })
+    return { ...ended, stdout, stderr }
   }
 
   /**
@@ -284,23 +295,36 @@ export class AgentClient {
     args: A,
     site: Error,
   ): Promise<Awaited<R>> {
+    checkDurations(options, ['timeoutMs'])
+    if (options.poll) checkDurations(options.poll, ['timeoutMs'])
+    if (options.poll?.intervalMs) checkDurations(options.poll, ['intervalMs'])
     options.signal?.throwIfAborted()
     const shipped = new ShippedFunction(fn, site)
     const { poll, pid1 = false } = options
     const request: RunRequest = { source: shipped.source, args, pid1, ...(poll ? { poll } : {}) }
-    const stop = (): void => void (pid1 || this.#line.call('endRunner', null).catch(() => {}))
+    const stop = (): void => void (pid1 || this.#line.call('endRunner', null, unheeded).catch(() => {}))
     try {
       const result = this.#line.call('run', request) as Promise<{ value: unknown } | 'never'>
-      const answer = await this.#line.bounded(result, 'the function in the guest', { ...options, stop })
+      // The guest keeps the time itself, unless the function never lets it.
+      const bounds = poll ? { timeoutMs: poll.timeoutMs + POLL_GRACE_MS } : options
+      const answer = await this.#line.bounded(result, 'the function in the guest', { ...bounds, stop })
       if (answer !== 'never') return answer.value as Awaited<R>
     } catch (error) {
-      if (error === options.signal?.reason || error instanceof GuestCallTimeoutError) throw error
-      throw error === this.#line.error ? error : shipped.explain(error)
+      if (error === options.signal?.reason) throw error
+      if (error instanceof GuestCallTimeoutError && !poll) throw error
+      if (!(error instanceof GuestCallTimeoutError))
+        throw error === this.#line.error ? error : shipped.explain(error)
     }
     const timeoutMs = poll?.timeoutMs ?? 0
     throw new GuestCallTimeoutError(`waitUntil(${shipped.source})`, timeoutMs, this.#console.tail())
   }
 }
+
+/** How much later than a guest that polls the host gives up, in milliseconds: the guest may be busy. */
+const POLL_GRACE_MS = 5_000
+
+/** Nobody hears of the failure of a call that is made in passing. */
+const unheeded = (): boolean => false
 
 /** An error whose stack begins where the user called `method`. */
 function callSite(method: 'run' | 'runWith' | 'waitUntil'): Error {

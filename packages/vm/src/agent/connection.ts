@@ -4,6 +4,7 @@
  */
 import { encodeFrame, FrameDecoder, FrameType, type Frame } from './frames.ts'
 import { Incoming, Outgoing, type StreamPort } from './streams.ts'
+import { travellingCopy, wordsOf } from './travelling.ts'
 import { decode, encode } from './values.ts'
 
 /** What a {@link Connection} needs. */
@@ -19,7 +20,10 @@ export interface ConnectionOptions {
 interface PendingCall {
   readonly resolve: (value: unknown) => void
   readonly reject: (error: unknown) => void
+  readonly isHeeded: () => boolean
 }
+
+const always = (): boolean => true
 
 const NOTHING = new Uint8Array(0)
 
@@ -57,14 +61,21 @@ export class Connection {
   /**
    * Calls the other side.
    *
-   * @throws what the other side threw, or the error of a {@link Connection.reset} meanwhile
+   * @param isHeeded - whether anybody would hear of the call's failure; see {@link Connection.isHeeded}
+   * @throws what the other side threw, or the error of a {@link Connection.reset} meanwhile; RangeError the call is
+   *   too long for one message
    */
-  async call(method: string, params: unknown): Promise<unknown> {
+  async call(method: string, params: unknown, isHeeded: () => boolean = always): Promise<unknown> {
     const payload = encode({ method, params })
     const number = this.nextNumber()
     return new Promise((resolve, reject) => {
-      this.#calls.set(number, { resolve, reject })
-      this.send(FrameType.request, number, payload)
+      this.#calls.set(number, { resolve, reject, isHeeded })
+      try {
+        this.send(FrameType.request, number, payload)
+      } catch (error) {
+        this.#calls.delete(number)
+        reject(error)
+      }
     })
   }
 
@@ -84,9 +95,10 @@ export class Connection {
     return stream
   }
 
-  /** Whether a call or a stream is under way. */
-  get isBusy(): boolean {
-    return this.#calls.size + this.#incoming.size + this.#outgoing.size > 0
+  /** Whether anybody would hear of a {@link Connection.reset} now: by a call's rejection, or as a stream's reader. */
+  get isHeeded(): boolean {
+    const heeded = (each: { readonly isHeeded: () => boolean }): boolean => each.isHeeded()
+    return [...this.#calls.values()].some(heeded) || [...this.#incoming.values()].some(heeded)
   }
 
   /** Forgets every call and stream: they fail with `error`. */
@@ -154,27 +166,21 @@ export class Connection {
 
   async #answer(number: number, payload: Uint8Array): Promise<void> {
     const epoch = this.#epoch
-    let type: number = FrameType.response
-    let answer: Uint8Array
+    const send = (type: number, value: unknown): void => {
+      if (epoch === this.#epoch) this.send(type, number, encode(value))
+    }
     try {
       const { method, params } = decode(payload) as { method: string; params: unknown }
-      answer = encode(await this.#options.onRequest?.(method, params))
+      send(FrameType.response, await this.#options.onRequest?.(method, params))
     } catch (error) {
-      type = FrameType.failure
-      answer = encodeError(error)
+      // Whoever called must hear of it, though it carries what cannot travel, or is too long for a message.
+      for (const form of [() => error, () => travellingCopy(error), () => new Error(wordsOf(error))])
+        try {
+          return send(FrameType.failure, form())
+        } catch {
+          // The next form carries less.
+        }
     }
-    if (epoch === this.#epoch) this.send(type, number, answer)
-  }
-}
-
-function encodeError(error: unknown): Uint8Array {
-  try {
-    return encode(error)
-  } catch {
-    // It carries something that cannot travel: its words can.
-    const text = error instanceof Error ? error : new Error(String(error))
-    const plain = new Error(text.message)
-    return encode(Object.assign(plain, { name: text.name, stack: text.stack }))
   }
 }
 

@@ -94,26 +94,41 @@ export class AgentLine {
     return this.within(this.#greeting.current(), 'the greeting of the agent', timeoutMs)
   }
 
-  /** Calls the agent. @throws what it throws, or the error of the end */
-  async call(method: string, params: unknown): Promise<unknown> {
+  /**
+   * Calls the agent.
+   *
+   * @param isHeeded - whether anybody would hear of a failure. Default: yes
+   * @throws what it throws, or the error of the end
+   */
+  async call(method: string, params: unknown, isHeeded: () => boolean = () => true): Promise<unknown> {
     if (this.#error) {
-      this.#errorMet = true
+      if (isHeeded()) this.#errorMet = true
       throw this.#error
     }
-    return this.connection.call(method, params)
+    return this.connection.call(method, params, isHeeded)
+  }
+
+  /** Somebody gets `error`, which may be that of the end. */
+  meet(error: unknown): void {
+    if (error !== undefined && error === this.#error) this.#errorMet = true
   }
 
   /** Calls a method that sends a stream, and has `take` read it. */
   async receive(method: string, params: object, take: (stream: Readable) => Promise<void>): Promise<void> {
     const stream = this.connection.nextNumber()
     const reader = this.connection.reader(stream)
+    let failure: { readonly error: unknown } | undefined
     const taken = take(reader)
-    taken.catch(() => {})
+    taken.catch((error: unknown) => {
+      // The guest must not wait for a reader that gave up. Of a stream that broke, the call's error says more.
+      if (!reader.destroyed) failure = { error }
+      reader.destroy()
+    })
     try {
       await this.call(method, { ...params, stream })
     } catch (error) {
       reader.destroy()
-      throw error
+      throw failure ? failure.error : error
     }
     await taken
   }
@@ -146,15 +161,21 @@ export class AgentLine {
   end(error: VmError): void {
     if (this.#error) return
     this.#error = error
-    this.#errorMet = this.connection.isBusy
+    this.#errorMet = this.connection.isHeeded
     this.#greeting.fail(error)
     this.connection.reset(error)
   }
 
   /** `promise`, within its time, of a machine that is there. */
-  within<T>(promise: Promise<T>, what: string, timeoutMs: number): Promise<T> {
-    if (this.#error) return Promise.reject(this.#error)
-    return this.bounded(promise, what, { timeoutMs })
+  async within<T>(promise: Promise<T>, what: string, timeoutMs: number): Promise<T> {
+    promise.catch(() => {})
+    try {
+      if (this.#error) throw this.#error
+      return await this.bounded(promise, what, { timeoutMs })
+    } catch (error) {
+      this.meet(error)
+      throw error
+    }
   }
 
   /** `promise`, unless its time runs out or its signal comes: then `stop` is called. */

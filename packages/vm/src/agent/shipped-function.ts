@@ -54,7 +54,9 @@ export class ShippedFunction {
   #explainOne(error: Error, isOutermost: boolean): void {
     const missing = error instanceof ReferenceError ? missingName(error.message) : undefined
     if (missing !== undefined) error.message = outsideMessage(missing)
-    const frames = (error.stack ?? '').split('\n').filter((line) => /^\s+at /.test(line))
+    const frames = String(error.stack ?? '')
+      .split('\n')
+      .filter((line) => /^\s+at /.test(line))
     const find = this.#locator()
     const guest = frames
       .filter((frame) => frame.includes(GUEST_SCRIPT))

@@ -1,8 +1,9 @@
 /** Starting programs and connections in the guest: what is asked of the agent, and the streams that come of it. */
-import { Duplex, type Readable, type Writable } from 'node:stream'
+import { Duplex, type Writable } from 'node:stream'
 import type { AgentLine } from './line.ts'
 import type { GuestProcess, GuestSpawnOptions } from './process.ts'
 import type { ConnectRequest, GuestAddress, ProgramEnd, SpawnRequest } from './protocol.ts'
+import type { Incoming } from './streams.ts'
 
 /** Starts a program. @throws as `AgentClient.spawn` */
 export async function startProgram(
@@ -39,23 +40,30 @@ export async function startProgram(
     for (const stream of [stdin, stdout, stderr, ipc]) stream?.destroy()
     throw error
   }
-  return {
-    ...programOf(line, pid),
+  // Not spread: `exited` must only be looked at by the caller.
+  return Object.assign(programOf(line, pid), {
     stdin,
     stdout,
     stderr,
     ...(ipc ? { ipc } : {}),
-    resize: async (columns, rows) => void (await line.call('resize', { pid, columns, rows })),
-  }
+    resize: async (columns: number, rows: number) => void (await line.call('resize', { pid, columns, rows })),
+  })
 }
 
 /** A program that runs, whoever started it. */
 export function programOf(line: AgentLine, pid: number): Pick<GuestProcess, 'pid' | 'exited' | 'kill'> {
-  const exited = line.call('wait', { pid }) as Promise<ProgramEnd>
-  exited.catch(() => {})
+  let isAsked = false
+  let failure: unknown
+  const exited = line.call('wait', { pid }, () => isAsked) as Promise<ProgramEnd>
+  // Asked by ourselves, for the end to be known in time: who never looks at it has not heard of a failure.
+  exited.catch((error: unknown) => (failure = error))
   return {
     pid,
-    exited,
+    get exited() {
+      isAsked = true
+      line.meet(failure)
+      return exited
+    },
     kill: async (signal = 'SIGTERM', { group = false } = {}) =>
       void (await line.call('kill', { pid, signal, group })),
   }
@@ -77,10 +85,12 @@ export async function openConnection(line: AgentLine, address: GuestAddress): Pr
 
 type Five = [number, number, number, number, number]
 
-function join(readable: Readable, writable: Writable): Duplex {
+function join(readable: Incoming, writable: Writable): Duplex {
   // Bun's types do not know this form of the argument, which Node has had since 16.8.
   const duplex = Duplex.from({ readable, writable } as unknown as NodeJS.ReadWriteStream)
   // A broken pipe, when the program has ended; its status tells more.
   duplex.on('error', () => {})
+  // The duplex listens to its parts, and we to the duplex.
+  readable.isHeeded = () => duplex.listenerCount('error') > 1
   return duplex
 }

@@ -24,6 +24,8 @@ export interface StreamPort {
 
 /** The reading end. */
 export class Incoming extends Readable {
+  /** Whether anybody would hear of an error: whoever iterates or pipes it listens for one. */
+  isHeeded: () => boolean = () => this.listenerCount('error') > 0
   readonly #port: StreamPort
   readonly #queue: Uint8Array[] = []
   #isWanted = false

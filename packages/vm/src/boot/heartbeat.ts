@@ -1,9 +1,10 @@
 /** Asks a guest's agent again and again whether it is still there: a guest that hangs says nothing by itself. */
+import { setTimeout as delay } from 'node:timers/promises'
 
 /** What {@link Heartbeat} needs. */
 export interface HeartbeatOptions {
-  /** Asks once; rejects when no answer came within `timeoutMs`. */
-  readonly ping: (timeoutMs: number) => Promise<unknown>
+  /** Asks once, and waits for the answer for as long as it takes; rejects when there will be none. */
+  readonly ping: () => Promise<unknown>
   /** How long the agent may be silent, in milliseconds. */
   readonly hangTimeoutMs: number
   /** Called once, when it was silent for longer. */
@@ -12,6 +13,9 @@ export interface HeartbeatOptions {
 
 /** A question every so often: often enough that a hang is known soon after the limit. */
 const QUESTIONS_PER_LIMIT = 3
+
+/** Time for an answer that has come already to be read: a turn of the event loop, with room. */
+const SECOND_LOOK_MS = 20
 
 /** A heart that beats from construction until {@link Heartbeat.stop}; it does not keep the process alive. */
 export class Heartbeat {
@@ -55,12 +59,20 @@ export class Heartbeat {
     else this.#schedule()
   }
 
+  /** A host that was busy itself may find the answer waiting: it is read before the second look. */
   async #answers(): Promise<boolean> {
-    try {
-      await this.#options.ping(this.#options.hangTimeoutMs)
-      return true
-    } catch {
-      return false
+    const { ping, hangTimeoutMs } = this.#options
+    let isSilent = true
+    // A line that fails is not silent: whoever waits for its guest hears of it.
+    const heard = (): void => void (isSilent = false)
+    const answer = ping().then(heard, heard)
+    for (const waitMs of [hangTimeoutMs, SECOND_LOOK_MS]) {
+      const waiting = new AbortController()
+      const late = delay(waitMs, undefined, { signal: waiting.signal, ref: false }).catch(() => {})
+      await Promise.race([answer, late])
+      waiting.abort()
+      if (!isSilent) return true
     }
+    return false
   }
 }

@@ -2,6 +2,7 @@
 import { AgentClient, type GuestHello, type GuestProcess, type GuestSpawnOptions } from '../agent.ts'
 import type { GuestConsole } from '../console.ts'
 import { GuestEndedError, GuestHungError, MissingEndMarkError, type VmError } from '../errors.ts'
+import { checkDurations } from '../limits/duration.ts'
 import type { Backend, Machine, VmExit } from '../machine.ts'
 import type { QemuMachine } from '../qemu.ts'
 import { describeCpus } from '../qemu/registers.ts'
@@ -64,7 +65,7 @@ export class Vm extends AgentClient implements Machine {
       return
     }
     this.#heartbeat = new Heartbeat({
-      ping: (timeoutMs) => this.ping({ timeoutMs }),
+      ping: () => this.probe(),
       hangTimeoutMs: parts.hangTimeoutMs,
       onHang: () => void this.#hang(),
     })
@@ -131,8 +132,13 @@ export class Vm extends AgentClient implements Machine {
     return this.waitForPoweroff()
   }
 
-  /** Reboots the guest in order; resolves when its agent is there again. */
-  reboot(options: RebootOptions = {}): Promise<GuestHello> {
+  /**
+   * Reboots the guest in order; resolves when its agent is there again.
+   *
+   * @throws `GuestCallTimeoutError` it was not there in time; RangeError a limit that is no time; the error of an end
+   */
+  async reboot(options: RebootOptions = {}): Promise<GuestHello> {
+    checkDurations(options, ['timeoutMs'])
     return this.#throughBoot(() => this.shutdown('reboot'), options)
   }
 
@@ -184,9 +190,8 @@ export class Vm extends AgentClient implements Machine {
     const resumeHeart = this.#heartbeat?.suspend()
     try {
       const next = this.nextHello({ timeoutMs: options.timeoutMs ?? this.#parts.bootTimeoutMs })
-      next.catch(() => {})
-      await begin()
-      const hello = await next
+      // Together: a guest that is paused never begins, and still has its time.
+      const [hello] = await Promise.all([next, begin()])
       await this.#parts.bringUp(this)
       return hello
     } finally {

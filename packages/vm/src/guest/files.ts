@@ -31,7 +31,7 @@ export const fileCalls = {
   async unpack({ path, stream }: Place, connection: Connection): Promise<void> {
     const reader = connection.reader(stream)
     try {
-      await unpackTree(reader, path)
+      await unpackTree(reader, path, true)
     } finally {
       reader.destroy()
     }

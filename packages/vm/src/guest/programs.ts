@@ -26,6 +26,8 @@ interface Running {
 export class Programs {
   readonly #reaper: Reaper
   readonly #running = new Map<number, Running>()
+  /** Those whose end was told. What they left in their groups may still be ended. */
+  readonly #told = new Set<number>()
 
   constructor(reaper: Reaper) {
     this.#reaper = reaper
@@ -57,6 +59,7 @@ export class Programs {
   async wait(pid: number): Promise<ProgramEnd> {
     const end = await this.#find(pid).ended
     this.#running.delete(pid)
+    this.#told.add(pid)
     return end
   }
 
@@ -65,11 +68,11 @@ export class Programs {
     const signal = (constants.signals as Record<string, number>)[name]
     if (signal === undefined) throw new RangeError(`no such signal: ${name}`)
     const program = this.#running.get(pid)
-    if (program === undefined) return
+    if (program === undefined && !(toGroup && this.#told.has(pid))) return
     try {
       // Its number stays the group's, and nobody else's, for as long as anybody is in it.
       if (toGroup) kill(-pid, signal)
-      else if (!program.child.pidfd.closed) pidfd_send_signal(program.child.pidfd, signal)
+      else if (program?.child.pidfd.closed === false) pidfd_send_signal(program.child.pidfd, signal)
     } catch (error) {
       if (!isSysError(error, 'ESRCH')) throw error
     }
@@ -91,6 +94,7 @@ export class Programs {
 
   #keep(child: Child, terminal: OwnedFd | undefined): void {
     const ended = this.#reaper.ended(child.pid)
+    this.#told.delete(child.pid)
     this.#running.set(child.pid, { child, ended, terminal })
     void ended.then(() => child.pidfd.close())
   }

@@ -6,7 +6,12 @@ import { watchSignals } from '@pkg/sys/signal'
 import { constants } from 'node:os'
 import type { ProgramEnd } from '../agent/protocol.ts'
 
-const namesByNumber = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]))
+/** The first name of each: SIGIOT and SIGPOLL, which come later, are other names of SIGABRT and SIGIO. */
+const namesByNumber = new Map(
+  Object.entries(constants.signals)
+    .toReversed()
+    .map(([name, number]) => [number, name]),
+)
 
 /** Children that are reaped before the loop gets a turn. */
 const REAPED_PER_TURN = 256

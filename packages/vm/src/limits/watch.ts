@@ -6,6 +6,7 @@ import { GuestConsole } from '../console.ts'
 import { GuestTimeoutError, type VmError } from '../errors.ts'
 import { KernelLog, troubleError, type FailOn, type KernelTrouble } from '../kernel-log.ts'
 import type { ExitReason } from '../machine.ts'
+import { checkDurations } from './duration.ts'
 
 /** Options of {@link GuestWatch}. */
 export interface WatchOptions {
@@ -52,7 +53,9 @@ export class GuestWatch {
   #trouble: KernelTrouble | undefined
   #timedOut: GuestTimeoutError | undefined
 
+  /** @throws TypeError, RangeError a limit that is no time */
   constructor(options: WatchOptions) {
+    checkDurations(options, ['timeoutMs', 'silenceTimeoutMs'])
     this.#options = options
     this.console = new GuestConsole({ limitChars: options.consoleLimitChars, write: options.write })
   }

@@ -100,3 +100,44 @@ test('Connection.reset() fails calls and streams, and answers no call of before'
   answer.resolve(5)
   expect(await second).toBe(5)
 })
+
+test('Connection fails a call that cannot be sent, and does not wait for it', async () => {
+  const connection = new Connection({
+    send: () => {
+      throw new RangeError('too long')
+    },
+  })
+  await expect(connection.call('any', null)).rejects.toThrow('too long')
+  expect(connection.isHeeded).toBe(false)
+})
+
+test.each<[string, () => unknown, RegExp]>([
+  ['a result', () => 'x'.repeat(65 << 20), /a message of \d+ bytes is over the limit/],
+  ['an exception', () => Promise.reject(new Error('y'.repeat(65 << 20))), /^y{100}/],
+])('Connection answers %s that is too long for a message', async (_what, answer, message) => {
+  const [host] = pair(answer)
+  // Not by toThrow(), which would print all of it.
+  const error = await host.call('any', null).catch((reason: unknown) => reason)
+  expect((error as Error).message.slice(0, 200)).toMatch(message)
+})
+
+test.each<[string, unknown, object]>([
+  [
+    'no form as a string',
+    Object.assign(Object.create(null), { f() {} }),
+    { message: /without a string form/ },
+  ],
+  ['a symbol', Symbol('x'), { message: 'Symbol(x)' }],
+  [
+    'a field that is a function',
+    Object.assign(new RangeError('low', { cause: new TypeError('inner') }), { code: 'ERANGE', f() {} }),
+    { name: 'RangeError', message: 'low', code: 'ERANGE', cause: { name: 'TypeError', message: 'inner' } },
+  ],
+])('Connection passes on an exception that has %s', async (_what, thrown, expected) => {
+  const [host] = pair(() => Promise.reject(thrown))
+  const error = await host.call('any', null).catch((reason: unknown) => reason)
+  const { message, ...rest } = expected as { message: string | RegExp }
+  if (typeof message === 'string') expect(error).toHaveProperty('message', message)
+  else expect((error as Error).message).toMatch(message)
+  expect(error).toMatchObject(rest)
+})

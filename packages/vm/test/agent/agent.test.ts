@@ -288,3 +288,44 @@ test('exec() with root runs a program below another root', async () => {
   expect((await client.exec('sh', ['-c', script], place)).stdout).toBe('/bin\n1234\n1235\nbin\n')
   await expect(client.exec('/none', [], place)).rejects.toThrow('cannot execute /none')
 })
+
+test('run() gives exceptions that cannot be changed, and those with a stack that is none', async () => {
+  const frozen = client.run(() => {
+    throw Object.freeze(new RangeError('the real reason'))
+  })
+  await expect(frozen).rejects.toMatchObject({ name: 'RangeError', message: 'the real reason' })
+  const odd = client.run(() => {
+    throw Object.assign(new Error('the real reason'), { stack: 5 })
+  })
+  await expect(odd).rejects.toThrow('the real reason')
+})
+
+test('run() leaves `import` in strings alone', async () => {
+  expect(await client.run(() => "await import('x')")).toBe("await import('x')")
+})
+
+test('waitUntil() keeps its time, though the function waits for what never comes', async () => {
+  const failed = client.waitUntil(() => new Promise(() => {}), { timeoutMs: 100 })
+  await expect(failed).rejects.toThrow(/waitUntil\(.*took longer than 100 ms/)
+})
+
+test('exec() that takes too long ends what the program left in its group', async () => {
+  const path = join(folder, 'left')
+  const failed = client.exec('sh', ['-c', `sleep 1000 & echo $! > ${path}`], { timeoutMs: 500 })
+  await expect(failed).rejects.toThrow(GuestCallTimeoutError)
+  const left = Number(await readFile(path, 'utf8'))
+  await expect.poll(() => [undefined, 'Z'].includes(stateOf(left))).toBe(true)
+})
+
+test('exec() names signals as the manual does', async () => {
+  const end = (words: string) => client.exec('sh', ['-c', words], { check: false })
+  expect(await end('kill -ABRT $$')).toMatchObject({ signal: 'SIGABRT' })
+  expect(await end('kill -40 $$')).toMatchObject({ signal: 'SIG40' })
+})
+
+test('times that setTimeout cannot keep are refused before anything starts', async () => {
+  await expect(client.exec('no-such-program', [], { timeoutMs: 3e9 })).rejects.toThrow(RangeError)
+  await expect(client.exec('no-such-program', [], { timeoutMs: NaN })).rejects.toThrow(RangeError)
+  await expect(client.runWith({ timeoutMs: '5' as never }, () => 1)).rejects.toThrow(TypeError)
+  await expect(client.waitUntil(() => true, { timeoutMs: 2 ** 31 })).rejects.toThrow(RangeError)
+})
