@@ -1,7 +1,7 @@
 /** Boots a guest: in namespaces, in User Mode Linux or in QEMU, with one call and one object to talk to it. */
 import { chooseBackend } from './boot/choose.ts'
 import type { BootOptions } from './boot/options.ts'
-import { checkOptions } from './boot/check.ts'
+import { checkNames, checkOptions } from './boot/check.ts'
 import { bootNamespace } from './boot/start-namespace.ts'
 import { bootQemu } from './boot/start-qemu.ts'
 import { bootUml } from './boot/start-uml.ts'
@@ -33,6 +33,7 @@ const STARTERS = { namespace: bootNamespace, uml: bootUml, qemu: bootQemu } as c
  * ```
  */
 export async function boot(options: BootOptions = {}): Promise<Vm> {
+  checkNames(options)
   checkOptions(options)
   options.signal?.throwIfAborted()
   const backend = await chooseBackend(options)

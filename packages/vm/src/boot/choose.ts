@@ -4,12 +4,15 @@ import { findProgram } from '../qemu/launch.ts'
 import type { Architecture, Backend } from '../machine.ts'
 import { namespaceSupport } from '../namespace.ts'
 import { hostArchitecture } from '../host/system.ts'
+import { checkQuestion } from './check.ts'
 import type { BootOptions } from './options.ts'
 import { CHEAPEST_FIRST, objections } from './support.ts'
 
 /**
  * Every reason why `backend` cannot carry a guest with `options` here: what it never can, then what this machine
  * lacks for it. Empty when it can. A namespace is really made to find out, which takes milliseconds.
+ *
+ * @throws TypeError a backend or a need that is not known
  *
  * @example
  * ```ts
@@ -20,6 +23,7 @@ import { CHEAPEST_FIRST, objections } from './support.ts'
  * ```
  */
 export async function objectionsTo(backend: Backend, options: BootOptions = {}): Promise<Objection[]> {
+  checkQuestion(backend, options)
   const host = hostArchitecture()
   const found = objections(options, backend, host)
   if (found.length > 0) return found

@@ -63,6 +63,11 @@ export interface BootOptions extends MachineLimits {
   readonly append?: string
   /** The guest's memory, in MiB. Default 512. */
   readonly memoryMiB?: number
+  /**
+   * A balloon, by which `vm.qemu.setMemory` takes memory away from the guest and gives it back. QEMU only, and not with
+   * `snapshot`. Default: none.
+   */
+  readonly balloon?: boolean
   /** Virtual processors. Default 2 under QEMU. */
   readonly cpus?: number
   /**

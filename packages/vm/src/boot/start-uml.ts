@@ -12,6 +12,7 @@ import {
   initProgram,
   resolvedShares,
 } from './command.ts'
+import { diskNames } from './check.ts'
 import type { BootOptions } from './options.ts'
 import type { Vm } from './vm.ts'
 
@@ -27,7 +28,7 @@ export async function bootUml(options: BootOptions): Promise<Vm> {
     ...(options.onProgress === undefined ? {} : { onNote: options.onProgress }),
   })
   const [program, ...args] = initCommand(init) ?? agentCommand('tty:/dev/ttyS0')
-  const names = disks.map(({ name }, index) => name ?? `disk${index}`)
+  const names = diskNames(disks)
   return assemble(options, {
     start: (onControl) =>
       startUml({

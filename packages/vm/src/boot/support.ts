@@ -26,6 +26,9 @@ const NEEDS: Readonly<Record<Need, Reasons>> = {
   },
 }
 
+/** See uml/options.ts. */
+const UML_DISKS = 8
+
 /** An option, when it is set so that not every backend can give it. */
 interface Rule {
   readonly feature: keyof BootOptions
@@ -87,6 +90,16 @@ const RULES: readonly Rule[] = [
     reasons: { uml: `NBD and throttled disks: ${ONLY_QEMU}` },
   },
   {
+    feature: 'disks',
+    applies: ({ disks = [] }) => disks.some(({ format = 'raw' }) => format !== 'raw'),
+    reasons: { uml: "User Mode Linux would show the guest the qcow2 file itself; 'qemu' reads it" },
+  },
+  {
+    feature: 'disks',
+    applies: ({ disks = [] }) => disks.length > UML_DISKS,
+    reasons: { uml: `User Mode Linux has ${UML_DISKS} disks at most; 'qemu' has more` },
+  },
+  {
     feature: 'networks',
     applies: ({ networks = [] }) => networks.length > 0,
     reasons: {
@@ -94,6 +107,7 @@ const RULES: readonly Rule[] = [
       uml: "User Mode Linux has its loopback only here; 'qemu' has network cards",
     },
   },
+  { feature: 'balloon', applies: ({ balloon = false }) => balloon, reasons: onlyQemu },
   { feature: 'machine', applies: given('machine'), reasons: onlyQemu },
   { feature: 'initrd', applies: given('initrd'), reasons: onlyQemu },
   { feature: 'accelerator', applies: given('accelerator'), reasons: onlyQemu },

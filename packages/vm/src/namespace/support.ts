@@ -1,5 +1,6 @@
 /** Whether this machine lets us make namespace guests, found by making one. */
-import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
+import { chmod, mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Program } from '@pkg/sys/program'
@@ -35,11 +36,9 @@ export function namespaceSupport(): Promise<NamespaceSupport> {
 }
 
 async function tryNamespace(): Promise<NamespaceSupport> {
-  const folder = mkdtempSync(join(tmpdir(), 'solo-namespace-probe-'))
+  const probe: Probe = {}
   try {
-    chmodSync(folder, 0o755)
-    // A program without a step exits with 0.
-    writeFileSync(join(folder, 'init'), staticProgram(new Program()), { mode: 0o755 })
+    const folder = await probeFolder(probe)
     const planned = plan({ folder, program: '/init' })
     const start = (onConsole: (bytes: Uint8Array) => void): ReturnType<typeof startLife> =>
       startLife(planned, { onConsole, onControl: undefined, powerdownSignal: 'SIGPWR' })
@@ -51,10 +50,32 @@ async function tryNamespace(): Promise<NamespaceSupport> {
     const { reason, error } = await machine.exited
     return reason === 'poweroff' ? { works: true, reason: '' } : { works: false, reason: String(error) }
   } catch (error) {
+    const { message, path } = error as NodeJS.ErrnoException
+    if (probe.isReady !== true || path?.startsWith(`${tmpdir()}/`) === true) {
+      // No word about namespaces, and it may be mended: it is not remembered.
+      found = undefined
+      return { works: false, reason: `${tmpdir()}, where a guest is made ready, cannot be used (${message})` }
+    }
     return { works: false, reason: explain(error as Error & { code?: string }) }
   } finally {
-    rmSync(folder, { recursive: true, force: true })
+    if (probe.folder !== undefined) rmSync(probe.folder, { recursive: true, force: true })
   }
+}
+
+/** What there is of the folder of the guest that is tried. */
+interface Probe {
+  folder?: string
+  isReady?: true
+}
+
+/** A folder with a program without a step, which exits with 0. */
+async function probeFolder(probe: Probe): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'solo-namespace-probe-'))
+  probe.folder = folder
+  await chmod(folder, 0o755)
+  await writeFile(join(folder, 'init'), staticProgram(new Program()), { mode: 0o755 })
+  probe.isReady = true
+  return folder
 }
 
 /** Settings that forbid what was tried, with their value that does, and what to say of it. */
