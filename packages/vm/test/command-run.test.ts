@@ -131,6 +131,16 @@ describe('attach()', () => {
     expect(output.bytes.toString()).toBe('late, but there')
   })
 
+  test('attach() ends with the program, though its child writes on for ever', async () => {
+    const { program, leave } = fakeProgram()
+    const streams = { stdin: new PassThrough(), stdout: new Slow(), stderr: new Slow() }
+    const attached = attach(program, streams, { quietMs: 20 })
+    const writing = setInterval(() => (program.stdout as PassThrough).write('.'), 5)
+    onTestFinished(() => clearInterval(writing))
+    leave({ code: 4, signal: null })
+    expect(await attached).toEqual({ code: 4, signal: null })
+  })
+
   test('attach() goes on when the program does not read, and tells it when nobody reads its output', async () => {
     const { program, end, signals } = fakeProgram()
     const input = new PassThrough()
@@ -266,6 +276,22 @@ describe('run()', () => {
     process.emit('SIGTERM', 'SIGTERM')
     expect(await ended).toBe(143)
     expect(vm.calls).not.toContain('finish')
+  })
+
+  test('run() is ended by one signal when the program is over and its child writes on', async () => {
+    const program = fakeProgram()
+    const vm = fakeVm(program)
+    const writing = setInterval(() => (program.program.stdout as PassThrough).write('.'), 5)
+    onTestFinished(() => clearInterval(writing))
+    // As a machine that is gone does it.
+    const kill = async (): Promise<void> => void program.program.stdout.destroy(new Error('killed'))
+    const ended = run(async () => ({ ...vm, kill }), planned, defaults, streams())
+    ;(program.program.stderr as PassThrough).end()
+    program.leave({ code: 0, signal: null })
+    await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+    process.emit('SIGTERM', 'SIGTERM')
+    expect(await ended).toBe(143)
+    expect(program.signals).toEqual([])
   })
 
   test('run() ends a start by the first signal', async () => {

@@ -39,6 +39,13 @@ export interface AttachOptions {
 const QUIET_MS = 2000
 
 /**
+ * Somebody in the background who writes for ever is not waited for: so many quiet times in which our output keeps up,
+ * or so many bytes, which is more than pipes and windows hold of the program's own.
+ */
+const SETTLE_TURNS = 5
+const SETTLE_BYTES = 16 << 20
+
+/**
  * Connects a program to our streams until it has ended and its output is written.
  *
  * @throws what `exited` rejects with; what our output fails with, but for a reader that went away
@@ -116,6 +123,8 @@ function forward(source: Readable, target: Writable, quietMs: number, onLost: ()
   let chunks = 0
   let written = 0
   let hasEnded = false
+  /** Left of {@link SETTLE_BYTES}. */
+  let leftBytes = Infinity
   let timer: NodeJS.Timeout | undefined
   const onTargetError = (error: NodeJS.ErrnoException): void => {
     // The agent reads on, lest a host that went away stop the program, which must hear of it by the signal then.
@@ -134,25 +143,33 @@ function forward(source: Readable, target: Writable, quietMs: number, onLost: ()
   target.on('drain', onDrain)
   // Not by pipe(), which does not know that the last piece has been written: it may fail (ENOSPC).
   source.on('data', (bytes: Uint8Array) => {
+    if (hasEnded) return
     chunks += 1
+    leftBytes -= bytes.length
     if (!target.write(bytes, onWritten)) source.pause()
+    if (leftBytes <= 0) end()
   })
-  source.on('end', () => {
+  const end = (): void => {
     hasEnded = true
     if (written === chunks) resolve()
-  })
+  }
+  source.on('end', end)
   // The machine is gone: `exited` says so, with more to tell.
   source.on('error', () => resolve())
-  const settle = (): void => {
+  const settle = (turns = SETTLE_TURNS): void => {
     const before = chunks
     timer = setTimeout(() => {
-      if (before === chunks && written === chunks) resolve()
-      else settle()
+      const keepsUp = written === chunks
+      if (keepsUp && (before === chunks || turns <= 1)) resolve()
+      else settle(keepsUp ? turns - 1 : turns)
     }, quietMs)
   }
   return {
     finished,
-    settle,
+    settle() {
+      leftBytes = SETTLE_BYTES
+      settle()
+    },
     detach() {
       clearTimeout(timer)
       target.off('error', onTargetError)

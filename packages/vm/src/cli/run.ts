@@ -149,11 +149,10 @@ class Session {
       if (this.#killedBy === undefined) tell(errorText(error, this.#flags.verbose))
       return spawnStatus(error)
     }
-    try {
-      return programStatus(await this.#attach(this.#program))
-    } finally {
-      this.#program = undefined
-    }
+    // What it left in the background may go on writing: signals are not for the program any more.
+    const over = (): void => void (this.#program = undefined)
+    this.#program.exited.then(over, over)
+    return programStatus(await this.#attach(this.#program))
   }
 
   async #attach(program: RunningProgram): ReturnType<typeof attach> {

@@ -26,7 +26,9 @@ export interface ProgramEnd {
 export function signalStatus(signal: string | number): number {
   if (typeof signal === 'number') return 128 + signal
   const numbers: Readonly<Record<string, number>> = constants.signals
-  return 128 + (numbers[signal] ?? Number(/^SIGRT\D*(\d+)$/.exec(signal)?.[1] ?? constants.signals.SIGKILL))
+  return (
+    128 + (numbers[signal] ?? Number(/^SIG(?:RT\D*)?(\d+)$/.exec(signal)?.[1] ?? constants.signals.SIGKILL))
+  )
 }
 
 /** The program's exit status as a shell would give it. */
