@@ -211,7 +211,9 @@ describe('a key', () => {
     await owner.login('owner')
     const listen = ['--silent', '--no-buffer', `https://${own.agent.address}/v1/events`]
     const options = await observer.options()
-    const listening = Array.from({ length: 7 }, () => spawn('curl', [...options, ...listen], { stdio: 'ignore' }))
+    const listening = Array.from({ length: 7 }, () =>
+      spawn('curl', [...options, ...listen], { stdio: 'ignore' }),
+    )
     try {
       // One that is let in while the others are on their way is not there for long.
       const asksOnce = async (): Promise<number> =>
@@ -224,8 +226,5 @@ describe('a key', () => {
     } finally {
       for (const curl of listening) curl.kill()
     }
-  })
-    const statuses = (await Promise.all(listening)).map(({ status }) => status)
-    expect(statuses.filter((status) => status === 503).length).toBeGreaterThanOrEqual(3)
   })
 })
