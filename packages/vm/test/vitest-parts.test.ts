@@ -7,7 +7,6 @@ import { parseAst } from 'vitest/node'
 import type { BootOptions } from '../src/boot/options.ts'
 import { StackMapper } from '../src/vitest/guest/stacks.ts'
 import { bootGuest } from '../src/vitest/boot-guest.ts'
-import { decodeValue, encodeValue } from '../src/vitest/clone.ts'
 import { workerEnvironment } from '../src/vitest/environment.ts'
 import { Guests } from '../src/vitest/guests.ts'
 import { FRAME, frame, FrameReader } from '../src/vitest/frames.ts'
@@ -16,66 +15,6 @@ import { machineOfFile, type GuestPoolOptions, type MachineDefinition } from '..
 import { addImportsOf, addPackageOf, exportTarget, type FileSet } from '../src/vitest/packages.ts'
 import type { StartedProgram } from '../src/vitest/runtime.ts'
 import type { WorkerTransport } from '../src/vitest/transport.ts'
-
-describe('encodeValue(), decodeValue()', () => {
-  const copy = (value: unknown): unknown => decodeValue(encodeValue(value))
-
-  test('carry whatever fast-check makes up', () => {
-    const anything = fc.anything({
-      withBigInt: true,
-      withDate: true,
-      withMap: true,
-      withSet: true,
-      withTypedArray: true,
-    })
-    fc.assert(
-      fc.property(anything, (value) => {
-        expect(copy(value)).toEqual(value)
-      }),
-    )
-  })
-
-  test('keep cycles and shared references', () => {
-    const file: { tasks: object[]; file?: object } = { tasks: [] }
-    file.file = file
-    file.tasks.push({ file }, { file })
-    const copied = copy(file) as { tasks: { file: object }[]; file: object }
-    expect(copied.file).toBe(copied)
-    expect(copied.tasks[1]?.file).toBe(copied)
-  })
-
-  test('keep errors with their cause and fields', () => {
-    const error = Object.assign(new TypeError('outer', { cause: new RangeError('inner') }), { code: 'E' })
-    const copied = copy(error) as TypeError & { code: string; cause: Error }
-    expect(copied).toBeInstanceOf(Error)
-    expect([copied.name, copied.message, copied.code, copied.stack]).toEqual([
-      'TypeError',
-      'outer',
-      'E',
-      error.stack,
-    ])
-    expect(copied.cause.message).toBe('inner')
-    expect(Object.keys(copied)).toEqual(['code'])
-  })
-
-  test('do not let a key change the prototype', () => {
-    const copied = copy(JSON.parse('{"__proto__": {"polluted": true}}')) as { polluted?: boolean }
-    expect(copied.polluted).toBeUndefined()
-    expect(Object.keys(copied)).toEqual(['__proto__'])
-  })
-
-  test('are not stopped by depth', () => {
-    let deep: unknown = 'bottom'
-    for (let depth = 0; depth < 100_000; depth++) deep = [deep]
-    let copied = copy(deep)
-    while (Array.isArray(copied)) copied = copied[0]
-    expect(copied).toBe('bottom')
-  })
-
-  test('refuse functions', () => {
-    expect(() => encodeValue({ run() {} })).toThrow(TypeError)
-  })
-})
 
 describe('FrameReader', () => {
   test('finds the frames however the bytes are cut', () => {

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { describe, test } from 'vitest'
 import { descendants, Fixture, isAlive, statuses } from './vitest/run-vitest.ts'
 
@@ -67,6 +67,40 @@ describe.concurrent('guestPool()', () => {
     expect(output).toContain(`${'y'.repeat(1000)}\nthe last line\n`)
     expect(output.split('y').length).toBeGreaterThan(5 << 20)
     expect(output).toContain('the last complaint\n')
+  })
+
+  test.for(['root', 'pid1'])(
+    'shows, as %s, the project, and keeps the changes of guests',
+    TIMEOUT,
+    async (runAs, { expect }) => {
+      const coverage = "coverage: { provider: 'v8', reporter: ['json'], include: ['sign.ts'] }"
+      using fixture = new Fixture(
+        'share',
+        `backend: 'namespace', shareProject: true, runAs: '${runAs}'`,
+        coverage,
+      )
+      const { code, output, report } = await fixture.run('--update', '--coverage')
+      expect(code, output).toBe(0)
+      expect(statuses(report)).toEqual([
+        'changes files for itself: passed',
+        'reads a fixture: passed',
+        'writes a snapshot: passed',
+      ])
+      expect(fixture.read('data.txt')).toBe('of the host\n')
+      expect(fixture.read('__snapshots__/share.fixture.ts.snap')).toContain('"kept"')
+      expect(existsSync(fixture.path('made'))).toBe(false)
+      expect(JSON.parse(fixture.read('coverage/coverage-final.json'))).toHaveProperty([
+        fixture.path('sign.ts'),
+      ])
+    },
+  )
+
+  test('lets no guest write elsewhere on the host', TIMEOUT, async ({ expect }) => {
+    using fixture = new Fixture('escape')
+    const { code, output } = await fixture.run('--update')
+    expect(code).toBe(1)
+    expect(output).toContain('escaped.txt: a guest may change files below')
+    expect(existsSync(fixture.path('../escaped.txt'))).toBe(false)
   })
 
   test('fails what dies, hangs or has no machine, at its line, and goes on', TIMEOUT, async ({ expect }) => {

@@ -1,6 +1,7 @@
 /** Boots the guest that a test file wants, with its worker loaded in it where that can be had beforehand. */
 import { createHash } from 'node:crypto'
 import type { BootOptions, Prepared, Share } from '../boot/options.ts'
+import { coverProject, diskEnvironment } from './guest-setup.ts'
 import type { GuestPoolOptions, MachineDefinition } from './options.ts'
 import type { StartedProgram } from './runtime.ts'
 import {
@@ -46,13 +47,15 @@ export async function bootGuest(
     ...(onConsole === undefined ? {} : { onConsole }),
     shares: [...(options.shares ?? []), ...project],
   })
-  if (snapshot === true) return new VmTransport(vm, key)
-  if (runAs === 'root') return new VmTransport(vm)
   try {
-    await preparePid1Worker(vm, program)
+    // After each restore: a saved guest has neither shares nor disks.
+    if (shareProject) await coverProject(vm, program.folder)
+    const env = await diskEnvironment(vm, machine.disks ?? [])
+    if (snapshot !== true && runAs === 'root') return new VmTransport(vm, env)
+    if (snapshot !== true) await preparePid1Worker(vm, program)
+    return new VmTransport(vm, env, key)
   } catch (error) {
     await vm[Symbol.asyncDispose]()
     throw error
   }
-  return new VmTransport(vm, key)
 }

@@ -21,6 +21,7 @@ type Row =
   | ['s', Slot[]]
   | ['r', string, string]
   | ['b', string, string]
+  | ['w', Slot]
   | ['e', Record<string, Slot>]
 
 /** Classes whose instances travel as bytes. */
@@ -46,7 +47,7 @@ const BINARY: Readonly<Record<string, (buffer: ArrayBuffer) => object>> = {
  * Own enumerable string keys travel; prototypes other than the built-in ones do not. Of an error its name, message,
  * stack, the errors in it and own fields travel.
  *
- * @throws TypeError a function or a symbol is in it
+ * @throws TypeError a function, a symbol or an object whose content cannot travel (a promise, a WeakMap) is in it
  */
 export function encodeValue(value: unknown): string {
   const indexes = new Map<object, number>()
@@ -71,12 +72,8 @@ export function encodeValue(value: unknown): string {
 export function decodeValue(text: string): unknown {
   const [root, rows] = JSON.parse(text) as [Slot, Row[]]
   const objects = rows.map((one) => empty(one))
-  const value = (slot: Slot): unknown => {
-    if (!Array.isArray(slot)) return slot
-    const [first] = slot
-    if (typeof first === 'number') return objects[first]
-    return first === 'n' ? BigInt(slot[1]) : special(first)
-  }
+  const value = (slot: Slot): unknown =>
+    Array.isArray(slot) && typeof slot[0] === 'number' ? objects[slot[0]] : readPrimitive(slot)
   for (const [index, one] of rows.entries()) fill(objects[index] as object, one, value)
   return value(root)
 }
@@ -98,6 +95,11 @@ function primitive(value: unknown): Slot {
     default:
       throw new TypeError(`a ${typeof value} cannot be sent to or from a guest: ${String(value)}`)
   }
+}
+
+function readPrimitive(slot: Slot): unknown {
+  if (!Array.isArray(slot)) return slot
+  return slot[0] === 'n' ? BigInt(slot[1]) : special(slot[0] as Special)
 }
 
 function nonFinite(value: number): Special {
@@ -125,7 +127,20 @@ function row(object: object, slot: (value: unknown) => Slot): Row {
     for (const key of REFERENCES) if (key in object) hidden[key] = Reflect.get(object, key)
     return ['e', fields(Object.assign(hidden, object), slot)]
   }
+  if (BOXES.some((box) => object instanceof box)) return ['w', slot(object.valueOf())]
+  const tag = tagOf(object)
+  if (!PLAIN.has(tag)) throw new TypeError(`a ${tag} cannot be sent to or from a guest`)
   return ['o', fields(object, slot)]
+}
+
+/** Classes of primitives in an object. */
+const BOXES = [Boolean, Number, String, BigInt] as const
+
+/** Tags of objects that are no more than their fields, whatever their class. */
+const PLAIN: ReadonlySet<string> = new Set(['Object', 'Arguments'])
+
+function tagOf(object: object): string {
+  return Object.prototype.toString.call(object).slice(8, -1)
 }
 
 function fields(object: object, slot: (value: unknown) => Slot): Record<string, Slot> {
@@ -135,7 +150,7 @@ function fields(object: object, slot: (value: unknown) => Slot): Record<string, 
 }
 
 function binaryName(view: ArrayBufferView): string {
-  const name = Object.prototype.toString.call(view).slice(8, -1)
+  const name = tagOf(view)
   return name in BINARY ? name : 'Uint8Array'
 }
 
@@ -162,6 +177,8 @@ function empty(one: Row): object {
       const bytes = Uint8Array.from(Buffer.from(one[2], 'base64'))
       return (BINARY[one[1]] ?? ((buffer) => new Uint8Array(buffer)))(bytes.buffer)
     }
+    case 'w':
+      return Object(readPrimitive(one[1])) as object
     case 'e':
       return new Error()
   }

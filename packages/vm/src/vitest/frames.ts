@@ -29,7 +29,7 @@ export const FRAME = {
   loaded: 9,
   /** To the host: output of a worker whose standard output nobody reads. Body: u8 1 or 2 (fd), the bytes. */
   output: 10,
-  /** To the worker, which was restored with its guest: take new randomness. Empty body. */
+  /** To the worker, which was restored with its guest: take new randomness. Body: more environment variables. */
   renew: 11,
   /** To the host: that is done. Body: `[process id, error message or null]`. */
   renewed: 12,

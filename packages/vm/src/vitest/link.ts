@@ -3,7 +3,7 @@ import { deferred } from '../host/deferred.ts'
 import { decodeValue, encodeValue } from './clone.ts'
 import { GuestWorkerError } from './errors.ts'
 import { FRAME, frame, FrameReader, type FrameKind, type Progress, type WorkerProgram } from './frames.ts'
-import { hostCalls, type HostCalls } from './host-calls.ts'
+import type { HostCalls } from './host-calls.ts'
 import type { WorkerRuntime } from './runtime.ts'
 import type { WorkerProcess } from './transport.ts'
 
@@ -27,6 +27,8 @@ export interface LinkListeners {
 export interface LinkOptions extends LinkListeners {
   /** How long the worker's event loop may be stuck, in milliseconds. */
   readonly hangTimeoutMs: number
+  /** What the worker may have the host do. */
+  readonly calls: HostCalls
 }
 
 /** Characters of a worker's standard error that are shown when it dies: a crash report of Bun's is about 2,000. */
@@ -103,12 +105,13 @@ export class WorkerLink {
   }
 
   /**
-   * Has a worker that was there before its host take new randomness: it may have been copied with its guest.
+   * Has a worker that was there before its host take new randomness (it may have been copied with its guest), and more
+   * environment variables.
    *
    * @returns its process id in the guest
    */
-  async renew(): Promise<number> {
-    this.#process.stream.write(frame(FRAME.renew))
+  async renew(env: Readonly<Record<string, string>>): Promise<number> {
+    this.#process.stream.write(frame(FRAME.renew, encodeValue(env)))
     return this.#renewed.promise
   }
 
@@ -214,7 +217,7 @@ export class WorkerLink {
   }
 
   async #answer([id, name, parameters]: [number, keyof HostCalls, string[]]): Promise<void> {
-    const call = hostCalls[name] as (...parameters: string[]) => Promise<unknown>
+    const call = this.#options.calls[name] as (...parameters: string[]) => Promise<unknown>
     const answer = await call(...parameters).then(
       (result) => [id, null, result],
       (error: unknown) => [id, error instanceof Error ? error.message : String(error), undefined],

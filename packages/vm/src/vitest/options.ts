@@ -23,11 +23,14 @@ type Bootable = Pick<
   | 'hangTimeoutMs'
 >
 
-/** The machine that test files run in. */
+/**
+ * The machine that test files run in. Tests find its disks by the environment: the path of `disks[0]` is in
+ * `SOLO_DISK0`, or, with the name `my-data`, in `SOLO_MY_DATA`.
+ */
 export interface MachineDefinition extends Bootable {
   /**
    * What the tests run as: a process of root's (default), or the guest's PID 1 itself, which needs a guest for each
-   * file.
+   * file. What child programs write that inherit PID 1's output goes to the guest's console: see `onConsole`.
    */
   readonly runAs?: 'root' | 'pid1'
   /**
@@ -43,7 +46,7 @@ export interface MachineDefinition extends Bootable {
   /**
    * Restores the guest from one that was saved when it had booted and loaded vitest's worker, which is done once for
    * equal machines. QEMU only: with the pool's `snapshot: true`, files that ask for another backend are booted.
-   * Default: no.
+   * Nobody reads what child programs write that inherit such a worker's output: use pipes. Default: no.
    */
   readonly snapshot?: boolean
   /**
@@ -55,7 +58,10 @@ export interface MachineDefinition extends Bootable {
 
 /** Options of `guestPool`. */
 export interface GuestPoolOptions extends MachineDefinition {
-  /** Shows the project's folder, read-only, at the same path in the guest: for tests that read fixtures. Default: no. */
+  /**
+   * Shows the project's folder at the same path in the guest: for tests that read fixtures. What the guest changes there
+   * stays in its memory. Default: no.
+   */
   readonly shareProject?: boolean
   /** Called with each piece of a guest's console. */
   readonly onConsole?: (text: string) => void

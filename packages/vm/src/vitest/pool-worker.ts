@@ -3,6 +3,7 @@
  * when vitest says which file is to run (and not before: the file says which machine it wants), and a Bun in it.
  */
 import { EventEmitter } from 'node:events'
+import { resolve } from 'node:path'
 import type { RunnerTestFile } from 'vitest'
 import type { PoolOptions, PoolTask, PoolWorker, WorkerRequest } from 'vitest/node'
 import { deferred } from '../host/deferred.ts'
@@ -11,6 +12,7 @@ import { UnsupportedError } from '../errors.ts'
 import { failureOf, fileTask, type KnownProgress } from './failure.ts'
 import { machineOfFiles, placeOf, type FileMachine } from './file-machine.ts'
 import type { Guests, Lease } from './guests.ts'
+import { hostCalls } from './host-calls.ts'
 import { WorkerLink } from './link.ts'
 import type { Place } from './machine-literal.ts'
 import { OwnCalls } from './own-calls.ts'
@@ -165,6 +167,7 @@ export class GuestPoolWorker implements PoolWorker {
     const process = warm ?? (await lease.transport.spawnWorker(workerStart(program)))
     const link: WorkerLink = new WorkerLink(process, {
       hangTimeoutMs: machine.blockedTimeoutMs ?? 60_000,
+      calls: hostCalls(this.#writableFolders()),
       onMessage: (message) => this.#receive(message),
       onProgress: ({ running, location, ended }) => {
         this.#progress.running = running
@@ -175,9 +178,17 @@ export class GuestPoolWorker implements PoolWorker {
       onOutput: (fd, bytes) => void (fd === 1 ? outputStream : errorStream).write(bytes),
       onLost: (error, guestToo) => void this.#lost(link, error, guestToo),
     })
-    if (warm) warm.adopt(await link.renew())
+    if (warm) warm.adopt(await link.renew(warm.env))
     else await link.load(program.runtime, program.folder)
     return link
+  }
+
+  /** Where guests may write on the host: in the project, and where it wants its coverage. */
+  #writableFolders(): string[] {
+    const { config, vitest } = this.#pool.project
+    const { enabled, reportsDirectory } = config.coverage
+    const coverage = enabled && reportsDirectory ? [resolve(vitest.config.root, reportsDirectory)] : []
+    return [config.root, ...coverage]
   }
 
   #receive(message: unknown): void {

@@ -34,6 +34,8 @@ export interface WorkerExit {
 
 /** A worker that was there before its host. Only its guest's end is known, until it has said who it is. */
 export interface WarmWorker extends WorkerProcess {
+  /** Environment variables that it does not have yet. */
+  readonly env: Readonly<Record<string, string>>
   /** Tells its process id, so that its own end is known too, and it can be killed. */
   adopt(pid: number): void
 }

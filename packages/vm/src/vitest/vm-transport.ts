@@ -42,6 +42,8 @@ export interface WorkerGuest extends AsyncDisposable {
   connect(path: string): Promise<Duplex>
   /** As `AgentClient.writeFile`. */
   writeFile(path: string, data: string): Promise<void>
+  /** As `Vm.device`: the path of a disk. */
+  device(name: string): Promise<string>
   /** As `AgentClient.runWith`. */
   runWith<A extends unknown[], R>(
     options: { pid1: boolean },
@@ -56,19 +58,22 @@ const BUN = '/bin/bun'
 export class VmTransport implements WorkerTransport {
   readonly #guest: WorkerGuest
   readonly #loadedKey: string | undefined
+  readonly #env: Readonly<Record<string, string>>
   #isTaken = false
 
   /**
    * @param guest - a booted guest
+   * @param env - environment variables that tell the tests of it
    * @param loadedKey - key of the program that a worker in it has loaded, if there is one
    */
-  constructor(guest: WorkerGuest, loadedKey?: string) {
+  constructor(guest: WorkerGuest, env: Readonly<Record<string, string>>, loadedKey?: string) {
     this.#guest = guest
+    this.#env = env
     this.#loadedKey = loadedKey
   }
 
   async spawnWorker(start: WorkerStart): Promise<WorkerProcess> {
-    const child = await startBun(this.#guest, start, {})
+    const child = await startBun(this.#guest, { ...start, env: { ...start.env, ...this.#env } }, {})
     const { ipc, stdout, stderr } = child
     if (ipc === undefined) throw new Error("the guest's agent gave no stream to the worker")
     const kill = async (): Promise<void> => {
@@ -81,7 +86,7 @@ export class VmTransport implements WorkerTransport {
   async warmWorker(program: StartedProgram): Promise<WarmWorker | undefined> {
     if (this.#isTaken || this.#loadedKey !== warmKey(program)) return undefined
     this.#isTaken = true
-    return connectWarm(this.#guest)
+    return connectWarm(this.#guest, this.#env)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -137,13 +142,17 @@ function backendOf({ backend }: WorkerGuest): Record<string, string> {
 /** PID 1's end is its guest's. */
 const PID_1 = 1
 
-async function connectWarm(guest: WorkerGuest): Promise<WarmWorker> {
+async function connectWarm(
+  guest: WorkerGuest,
+  env: Readonly<Record<string, string>> = {},
+): Promise<WarmWorker> {
   const stream = await connectRetrying(() => guest.connect(WARM_SOCKET))
   let program: Pick<WorkerGuestProcess, 'exited' | 'kill'> | undefined
   let tellEnd: (end: Promise<WorkerExit>) => void = () => {}
   const ended = new Promise<WorkerExit>((resolve) => (tellEnd = resolve))
   return {
     stream,
+    env,
     exited: explained(guest, Promise.race([guestEnd(guest), ended])),
     kill: async () => {
       stream.destroy()

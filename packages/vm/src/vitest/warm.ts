@@ -2,6 +2,7 @@
  * Workers that are there before their host: started in a guest that is about to be saved, with their program loaded,
  * or inside of the agent, as PID 1. They listen on a Unix socket of the guest.
  */
+import { hostCalls } from './host-calls.ts'
 import { WorkerLink } from './link.ts'
 import type { StartedProgram } from './runtime.ts'
 import type { WorkerProcess } from './transport.ts'
@@ -25,13 +26,14 @@ const RETRY_MS = 20
 export async function loadWarmWorker(program: StartedProgram, worker: WorkerProcess): Promise<void> {
   const link = new WorkerLink(worker, {
     hangTimeoutMs: Infinity,
+    calls: hostCalls([]),
     onMessage: () => {},
     onProgress: () => {},
     onOutput: () => {},
     onLost: () => {},
   })
   await link.load(program.runtime, program.folder)
-  await link.renew()
+  await link.renew({})
   await link.leave()
 }
 

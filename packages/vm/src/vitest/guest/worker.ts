@@ -39,7 +39,7 @@ interface RpcRequest {
 
 /** Loads vitest's runtime and answers its pool. */
 export async function start(channel: WorkerChannel, program: WorkerProgram): Promise<void> {
-  const host = new Host(channel)
+  const host = new Host(channel, program.folder)
   const load = async (name: string): Promise<unknown> => import(`${program.vitestDist}/${name}.js`)
   const vitest = (await load('worker')) as typeof VitestWorker
   const { VitestSnapshotEnvironment } = (await load('runtime')) as typeof VitestRuntime
@@ -103,12 +103,14 @@ type Listener = (message: unknown) => void
 /** The host, seen from the guest. */
 class Host {
   readonly #channel: WorkerChannel
+  readonly #folder: string
   readonly #listeners = new Set<Listener>()
   readonly #pending = new Map<number, (error: string | null, value: unknown) => void>()
   #lastId = 0
 
-  constructor(channel: WorkerChannel) {
+  constructor(channel: WorkerChannel, folder: string) {
     this.#channel = channel
+    this.#folder = folder
     channel.onFrame((kind, body) => this.#receive(kind as FrameKind, body))
   }
 
@@ -135,7 +137,10 @@ class Host {
     return promise
   }
 
-  #renew(): void {
+  #renew(env: Record<string, string>): void {
+    Object.assign(process.env, env)
+    // The project's folder may have been mounted over the one that it was.
+    process.chdir(this.#folder)
     let problem: string | null = null
     try {
       reseed()
@@ -147,8 +152,8 @@ class Host {
 
   #receive(kind: FrameKind, body: Uint8Array): void {
     if (kind === FRAME.ping) return this.#channel.send(frame(FRAME.pong))
-    if (kind === FRAME.renew) return this.#renew()
     const value = decodeValue(new TextDecoder().decode(body))
+    if (kind === FRAME.renew) return this.#renew(value as Record<string, string>)
     if (kind === FRAME.message) for (const listener of this.#listeners) listener(value)
     if (kind !== FRAME.result) return
     const [id, error, result] = value as [number, string | null, unknown]
