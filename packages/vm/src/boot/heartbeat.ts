@@ -14,8 +14,8 @@ export interface HeartbeatOptions {
 /** A question every so often: often enough that a hang is known soon after the limit. */
 const QUESTIONS_PER_LIMIT = 3
 
-/** Time for an answer that has come already to be read: a turn of the event loop, with room. */
-const SECOND_LOOK_MS = 20
+/** Time for an answer that has come already to be read: turns of the event loop, with room for a busy host. */
+const SECOND_LOOK_MS = 100
 
 /** A heart that beats from construction until {@link Heartbeat.stop}; it does not keep the process alive. */
 export class Heartbeat {

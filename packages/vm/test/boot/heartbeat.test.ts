@@ -6,12 +6,12 @@ test('Heartbeat finds an answer that came while this process was busy', async ()
   let hangs = 0
   let answers = 0
   const heartbeat = new Heartbeat({
-    // The answer lies in a pipe, as it were: it is read one turn of the loop later than the timer fires.
+    // The answer lies in a pipe, as it were: it is read in the turn of the loop in which the timer fires.
     ping: async () => {
       const endMs = performance.now() + 200
       await delay(1)
       while (performance.now() < endMs);
-      await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
+      await new Promise((resolve) => setImmediate(resolve))
       answers += 1
     },
     hangTimeoutMs: 60,
