@@ -79,7 +79,7 @@ describe.concurrent('guestPool()', () => {
         `backend: 'namespace', shareProject: true, runAs: '${runAs}'`,
         coverage,
       )
-      const { code, output, report } = await fixture.run('--update', '--coverage')
+      const { code, output, report } = await fixture.run('--update', '--coverage', 'share.fixture')
       expect(code, output).toBe(0)
       expect(statuses(report)).toEqual([
         'changes files for itself: passed',

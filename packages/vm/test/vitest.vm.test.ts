@@ -42,6 +42,26 @@ describe.each(['root', 'pid1'])('restored guests of QEMU, as %s', (runAs) => {
   })
 })
 
+test.each([
+  ['uml', "backend: 'uml'"],
+  ['restored', "backend: 'qemu', snapshot: true"],
+  ['restored as PID 1', "backend: 'qemu', snapshot: true, runAs: 'pid1'"],
+])(
+  'a guest (%s) has the project, whose changes it keeps, and finds its disks',
+  TIMEOUT,
+  async (_, machine) => {
+    using fixture = new Fixture('share', `${machine}, shareProject: true, disks: [{ sizeBytes: 1 << 20 }]`)
+    const { output, report } = await fixture.run('--update')
+    expect(statuses(report), output).toEqual([
+      'changes files for itself: passed',
+      'finds its disk: passed',
+      'reads a fixture: passed',
+      'writes a snapshot: passed',
+    ])
+    expect(fixture.read('data.txt')).toBe('of the host\n')
+  },
+)
+
 test('files run in PID 1 of User Mode Linux', TIMEOUT, async () => {
   using fixture = new Fixture('report', "backend: 'uml', runAs: 'pid1'")
   const { output, report } = await fixture.run('-t', 'a guest')
