@@ -65,7 +65,7 @@ export interface BootOptions extends MachineLimits {
   readonly memoryMiB?: number
   /**
    * A balloon, by which `vm.qemu.setMemory` takes memory away from the guest and gives it back. QEMU only, and not with
-   * `snapshot`. Default: none.
+   * `snapshot`; with `modules: 'all'` its module `virtio_balloon` is yours to load. Default: none.
    */
   readonly balloon?: boolean
   /** Virtual processors. Default 2 under QEMU. */

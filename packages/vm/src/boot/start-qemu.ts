@@ -58,7 +58,8 @@ export async function bootQemu(options: BootOptions): Promise<Vm> {
 }
 
 async function planOf(options: BootOptions): Promise<Plan> {
-  const { architecture = hostArchitecture(), init, initrd, modules, shares = [], root = 'guest' } = options
+  const { architecture = hostArchitecture(), init, initrd, shares = [], root = 'guest' } = options
+  const modules = modulesOf(options)
   const kernel = await kernelOf(options)
   const image: GuestImage =
     initrd === undefined
@@ -107,6 +108,11 @@ async function planOf(options: BootOptions): Promise<Plan> {
       onReboot: hasAgent(options) ? 'restart' : 'end',
     },
   }
+}
+
+/** The guest's kernel does not ask for a balloon's driver by itself. */
+function modulesOf({ modules, balloon = false }: BootOptions): BootOptions['modules'] {
+  return balloon && modules !== 'all' ? [...(modules ?? []), 'virtio_balloon'] : modules
 }
 
 function share(
