@@ -1,7 +1,7 @@
 // Capabilities of threads, as sets of 64 bits.
 import { check } from './errno.ts'
 import { bind } from './raw.ts'
-import { u32, u64 } from './raw/arguments.ts'
+import { s32, u64 } from './raw/arguments.ts'
 
 const raw = {
   capget: bind('capget', 'ptr', 'ptr'),
@@ -85,6 +85,6 @@ export function capset(sets: CapabilitySets): void {
 /** `struct __user_cap_header_struct`: version, pid. */
 function header(pid: number): Uint32Array {
   const words = new Uint32Array(new ArrayBuffer(8))
-  words.set([capabilityVersion3, u32(pid, 'pid')])
+  words.set([capabilityVersion3, s32(pid, 'pid')])
   return words
 }

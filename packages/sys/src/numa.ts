@@ -3,7 +3,7 @@ import { check } from './errno.ts'
 import { liveMapping } from './memory/mapping.ts'
 import type { Mapping } from './memory.ts'
 import { bind } from './raw.ts'
-import { size, u32 } from './raw/arguments.ts'
+import { s32, size, u32 } from './raw/arguments.ts'
 
 const raw = {
   mbind: bind('mbind', 'int', 'int', 'int', 'ptr', 'int', 'int'),
@@ -121,5 +121,5 @@ export function move_pages(mapping: Mapping, node?: number): number[] {
  * @see https://man7.org/linux/man-pages/man2/migrate_pages.2.html
  */
 export function migrate_pages(pid: number, from: readonly number[], to: readonly number[]): number {
-  return check(raw.migratePages(u32(pid, 'pid'), nodesMax + 1, nodeMask(from), nodeMask(to)), 'migrate_pages')
+  return check(raw.migratePages(s32(pid, 'pid'), nodesMax + 1, nodeMask(from), nodeMask(to)), 'migrate_pages')
 }

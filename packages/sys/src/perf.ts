@@ -8,7 +8,7 @@ import {
 import { check } from './errno.ts'
 import { type AsFd, fdNumber, OwnedFd } from './fd.ts'
 import { bind } from './raw.ts'
-import { u32, u64 } from './raw/arguments.ts'
+import { s32, u32, u64 } from './raw/arguments.ts'
 import { alloc } from './struct.ts'
 import * as structs from './generated/structs/perf.ts'
 
@@ -72,7 +72,7 @@ export function perf_event_open(options: PerfEventOptions): OwnedFd {
     (excludeKernel ? attrBits.exclude_kernel | attrBits.exclude_hv : 0n)
   new DataView(attr.bytes.buffer).setBigUint64(attrBitsOffset, bits, true)
   const leader = group === undefined ? -1 : fdNumber(group)
-  const result = raw.open(attr.bytes, u32(pid, 'pid'), u32(cpu, 'cpu'), leader, PERF_FLAG_FD_CLOEXEC)
+  const result = raw.open(attr.bytes, s32(pid, 'pid'), s32(cpu, 'cpu'), leader, PERF_FLAG_FD_CLOEXEC)
   return new OwnedFd(check(result, 'perf_event_open'))
 }
 

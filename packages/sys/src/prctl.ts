@@ -43,7 +43,7 @@ import { checkMeaning } from './errno/check-meaning.ts'
 import { liveMapping } from './memory/mapping.ts'
 import type { Mapping } from './memory.ts'
 import { bind } from './raw.ts'
-import { fromCString, optionalCString, size, u32 } from './raw/arguments.ts'
+import { fromCString, optionalCString, s32, size, u32 } from './raw/arguments.ts'
 
 const raw = {
   prctl: bind('prctl', 'int', 'int', 'int', 'int', 'int'),
@@ -262,7 +262,7 @@ export function prctl_get_io_flusher(): boolean {
  * @see https://man7.org/linux/man-pages/man2/PR_SET_PTRACER.2const.html
  */
 export function prctl_set_ptracer(pid: number): void {
-  call(PR_SET_PTRACER, u32(pid, 'pid'))
+  call(PR_SET_PTRACER, s32(pid, 'pid'))
 }
 
 /**

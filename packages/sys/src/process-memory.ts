@@ -3,7 +3,7 @@ import { MADV_COLD, MADV_COLLAPSE, MADV_PAGEOUT, MADV_WILLNEED } from './generat
 import { check, isError } from './errno.ts'
 import { type AsFd, fdNumber } from './fd.ts'
 import { addressOf, bind } from './raw.ts'
-import { bytes, size, u32, u64 } from './raw/arguments.ts'
+import { bytes, size, s32, u32, u64 } from './raw/arguments.ts'
 
 const raw = {
   readv: bind('process_vm_readv', 'int', 'ptr', 'int', 'ptr', 'int', 'int'),
@@ -39,7 +39,7 @@ export function process_vm_readv(pid: number, address: number | bigint, buffer: 
   const local = fixed(bytes(buffer).length)
   const here = vector(addressOf(local), buffer.length)
   const there = vector(address, buffer.length)
-  const count = check(raw.readv(u32(pid, 'pid'), here, 1, there, 1, 0), 'process_vm_readv', String(pid))
+  const count = check(raw.readv(s32(pid, 'pid'), here, 1, there, 1, 0), 'process_vm_readv', String(pid))
   buffer.set(local.subarray(0, count))
   return count
 }
@@ -59,12 +59,12 @@ function isOurs(id: number): boolean {
  * @see https://man7.org/linux/man-pages/man2/process_vm_readv.2.html
  */
 export function process_vm_writev(pid: number, address: number | bigint, buffer: Uint8Array): number {
-  if (isOurs(u32(pid, 'pid'))) throw new RangeError('process_vm_writev: not into this process')
+  if (isOurs(s32(pid, 'pid'))) throw new RangeError('process_vm_writev: not into this process')
   const local = fixed(bytes(buffer).length)
   local.set(buffer)
   const here = vector(addressOf(local), buffer.length)
   const there = vector(address, buffer.length)
-  const count = check(raw.writev(u32(pid, 'pid'), here, 1, there, 1, 0), 'process_vm_writev', String(pid))
+  const count = check(raw.writev(s32(pid, 'pid'), here, 1, there, 1, 0), 'process_vm_writev', String(pid))
   local.fill(0) // touched after the call, so that it lives until then
   return count
 }

@@ -1,7 +1,7 @@
 // The processor's scheduler: policies, real-time priorities, which processors. All of it is a single thread's.
 import { check } from './errno.ts'
 import { bind } from './raw.ts'
-import { u32, u64 } from './raw/arguments.ts'
+import { s32, u32, u64 } from './raw/arguments.ts'
 import { alloc } from './struct.ts'
 import * as structs from './generated/structs/process.ts'
 
@@ -64,7 +64,7 @@ export function sched_get_priority_min(policy: number): number {
  */
 export function sched_getaffinity(pid: number): number[] {
   const mask = new Uint8Array(new ArrayBuffer(cpuSetSize))
-  check(raw.getaffinity(u32(pid, 'pid'), cpuSetSize, mask), 'sched_getaffinity')
+  check(raw.getaffinity(s32(pid, 'pid'), cpuSetSize, mask), 'sched_getaffinity')
   const cpus: number[] = []
   for (const [index, byte] of mask.entries()) {
     for (let bit = 0; bit < 8; bit++) if ((byte & (1 << bit)) !== 0) cpus.push(index * 8 + bit)
@@ -87,7 +87,7 @@ export function sched_setaffinity(pid: number, cpus: readonly number[]): void {
       throw new RangeError(`not a processor: ${cpu}`)
     mask[cpu >> 3] = (mask[cpu >> 3] ?? 0) | (1 << (cpu & 7))
   }
-  check(raw.setaffinity(u32(pid, 'pid'), cpuSetSize, mask), 'sched_setaffinity')
+  check(raw.setaffinity(s32(pid, 'pid'), cpuSetSize, mask), 'sched_setaffinity')
 }
 
 /** How a thread is scheduled: `struct sched_attr`. */
@@ -117,7 +117,7 @@ export interface SchedAttr {
  */
 export function sched_getattr(pid: number): Required<SchedAttr> {
   const attr = alloc(structs.sched_attr)
-  check(raw.getattr(u32(pid, 'pid'), attr.bytes, attr.bytes.length, 0), 'sched_getattr')
+  check(raw.getattr(s32(pid, 'pid'), attr.bytes, attr.bytes.length, 0), 'sched_getattr')
   return {
     sched_policy: attr.get('sched_policy'),
     sched_flags: attr.get('sched_flags'),
@@ -145,7 +145,7 @@ export function sched_setattr(pid: number, attr: SchedAttr): void {
   struct.set('sched_runtime', u64(attr.sched_runtime ?? 0, 'sched_runtime'))
   struct.set('sched_deadline', u64(attr.sched_deadline ?? 0, 'sched_deadline'))
   struct.set('sched_period', u64(attr.sched_period ?? 0, 'sched_period'))
-  check(raw.setattr(u32(pid, 'pid'), struct.bytes, 0), 'sched_setattr')
+  check(raw.setattr(s32(pid, 'pid'), struct.bytes, 0), 'sched_setattr')
 }
 
 /**
@@ -155,13 +155,13 @@ export function sched_setattr(pid: number, attr: SchedAttr): void {
  */
 export function sched_getparam(pid: number): number {
   const priority = new Int32Array(new ArrayBuffer(4))
-  check(raw.getparam(u32(pid, 'pid'), priority), 'sched_getparam')
+  check(raw.getparam(s32(pid, 'pid'), priority), 'sched_getparam')
   return priority[0] ?? 0
 }
 
 /** `sched_setparam(pid, param)` — sets a thread's real-time priority, within its policy. One thread alone. */
 export function sched_setparam(pid: number, priority: number): void {
-  check(raw.setparam(u32(pid, 'pid'), parameters(priority)), 'sched_setparam')
+  check(raw.setparam(s32(pid, 'pid'), parameters(priority)), 'sched_setparam')
 }
 
 /**
@@ -170,7 +170,7 @@ export function sched_setparam(pid: number, priority: number): void {
  * @see https://man7.org/linux/man-pages/man2/sched_setscheduler.2.html
  */
 export function sched_getscheduler(pid: number): number {
-  return check(raw.getscheduler(u32(pid, 'pid')), 'sched_getscheduler')
+  return check(raw.getscheduler(s32(pid, 'pid')), 'sched_getscheduler')
 }
 
 /**
@@ -181,7 +181,7 @@ export function sched_getscheduler(pid: number): number {
  * @see https://man7.org/linux/man-pages/man2/sched_setscheduler.2.html
  */
 export function sched_setscheduler(pid: number, policy: number, priority: number): void {
-  const result = raw.setscheduler(u32(pid, 'pid'), u32(policy, 'policy'), parameters(priority))
+  const result = raw.setscheduler(s32(pid, 'pid'), u32(policy, 'policy'), parameters(priority))
   check(result, 'sched_setscheduler')
 }
 
@@ -199,6 +199,6 @@ function parameters(priority: number): Int32Array {
  */
 export function sched_rr_get_interval(pid: number): bigint {
   const time = new BigInt64Array(new ArrayBuffer(16))
-  check(raw.rrGetInterval(u32(pid, 'pid'), time), 'sched_rr_get_interval')
+  check(raw.rrGetInterval(s32(pid, 'pid'), time), 'sched_rr_get_interval')
   return (time[0] ?? 0n) * 1_000_000_000n + (time[1] ?? 0n)
 }

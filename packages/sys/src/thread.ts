@@ -3,7 +3,7 @@
 // which keep theirs. To start a program as another user use `spawn`.
 import { check } from './errno.ts'
 import { bind } from './raw.ts'
-import { u32 } from './raw/arguments.ts'
+import { s32, u32 } from './raw/arguments.ts'
 
 const raw = {
   setuid: bind('setuid', 'int'),
@@ -155,12 +155,12 @@ export function setgroups(groups: readonly number[]): void {
  * @see https://man7.org/linux/man-pages/man2/tgkill.2.html
  */
 export function tgkill(tgid: number, tid: number, signal: number): void {
-  check(raw.tgkill(u32(tgid, 'tgid'), u32(tid, 'tid'), u32(signal, 'signal')), 'tgkill')
+  check(raw.tgkill(s32(tgid, 'tgid'), s32(tid, 'tid'), u32(signal, 'signal')), 'tgkill')
 }
 
 /** `tkill(tid, sig)` — sends a signal to a thread, whose id may be another's by now: prefer {@link tgkill}. */
 export function tkill(tid: number, signal: number): void {
-  check(raw.tkill(u32(tid, 'tid'), u32(signal, 'signal')), 'tkill')
+  check(raw.tkill(s32(tid, 'tid'), u32(signal, 'signal')), 'tkill')
 }
 
 /**
@@ -183,5 +183,5 @@ export function getcpu(): { cpu: number; node: number } {
  * @see https://man7.org/linux/man-pages/man2/membarrier.2.html
  */
 export function membarrier(command: number, flags = 0, cpu = 0): number {
-  return check(raw.membarrier(u32(command, 'command'), u32(flags, 'flags'), u32(cpu, 'cpu')), 'membarrier')
+  return check(raw.membarrier(u32(command, 'command'), u32(flags, 'flags'), s32(cpu, 'cpu')), 'membarrier')
 }

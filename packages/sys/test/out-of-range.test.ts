@@ -1,16 +1,23 @@
 // Numbers that the kernel would read as others, and texts that it would cut: refused before the call, in words that say
 // what was expected.
 import { describe, expect, test } from 'vitest'
+import { capget } from '../src/capability.ts'
 import * as c from '../src/constants.ts'
 import * as event from '../src/event.ts'
 import * as futex from '../src/futex.ts'
 import * as limits from '../src/limits.ts'
 import { mmap } from '../src/memory.ts'
 import * as queue from '../src/message-queue.ts'
+import { migrate_pages } from '../src/numa.ts'
+import { perf_event_open } from '../src/perf.ts'
+import { prctl_set_ptracer } from '../src/prctl.ts'
 import * as process from '../src/process.ts'
+import { process_vm_readv } from '../src/process-memory.ts'
+import * as scheduler from '../src/scheduler.ts'
 import { rt_sigqueueinfo, rt_sigtimedwait, rt_tgsigqueueinfo } from '../src/signal.ts'
 import * as system from '../src/system.ts'
 import * as ipc from '../src/sysv-ipc.ts'
+import * as thread from '../src/thread.ts'
 import * as time from '../src/time.ts'
 import { scriptResult } from './child-script.ts'
 
@@ -32,6 +39,16 @@ test('process ids are signed: 2³² − 1 is not −1', () => {
     () => limits.prlimit64(pid, c.RLIMIT_CORE),
     () => rt_sigqueueinfo(pid, 0, 0),
     () => rt_tgsigqueueinfo(pid, 1, 0, 0),
+    () => thread.tgkill(pid, 1, 0),
+    () => thread.tkill(pid, 0),
+    () => scheduler.sched_getaffinity(pid),
+    () => scheduler.sched_getscheduler(pid),
+    () => process_vm_readv(pid, 4096, new Uint8Array(1)),
+    () => capget(pid),
+    () => prctl_set_ptracer(pid),
+    () => perf_event_open({ type: c.PERF_TYPE_SOFTWARE, config: c.PERF_COUNT_SW_PAGE_FAULTS, pid }),
+    () => perf_event_open({ type: c.PERF_TYPE_SOFTWARE, config: c.PERF_COUNT_SW_PAGE_FAULTS, cpu: pid }),
+    () => migrate_pages(pid, [0], [0]),
   ])
     expect(call).toThrow(RangeError)
   expect(() => process.wait4(-1, c.WNOHANG)).not.toThrow(RangeError)

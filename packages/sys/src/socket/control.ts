@@ -1,7 +1,7 @@
 // Control messages of sockets: descriptors, credentials and others that travel beside the bytes.
 import { SCM_CREDENTIALS, SCM_RIGHTS, SOL_SOCKET } from '../generated/constants/socket.ts'
 import { type AsFd, fdNumber, OwnedFd } from '../fd.ts'
-import { bytes as byteArray, u32 } from '../raw/arguments.ts'
+import { bytes as byteArray, s32, u32 } from '../raw/arguments.ts'
 
 /** Who a process is, as the kernel vouches for it. */
 export interface SocketCredentials {
@@ -50,7 +50,7 @@ function dataOf(message: ControlMessage): { level: number; number: number; data:
     }
     case 'credentials': {
       const { pid, uid, gid } = message.credentials
-      const words = Uint32Array.of(u32(pid, 'pid'), u32(uid, 'uid'), u32(gid, 'gid'))
+      const words = Uint32Array.of(s32(pid, 'pid'), u32(uid, 'uid'), u32(gid, 'gid'))
       return { level: SOL_SOCKET, number: SCM_CREDENTIALS, data: new Uint8Array(words.buffer) }
     }
     case 'other':
