@@ -73,12 +73,14 @@ describe('the command and an agent', () => {
     await once(polite.stdout ?? polite, 'data')
     polite.kill('SIGINT')
     expect(await once(polite, 'exit')).toEqual([9, null])
-    const stubborn = start('sh', '-c', 'trap "echo heard" INT; echo up; while :; do sleep 0.1; done')
-    await once(stubborn.stdout ?? stubborn, 'data')
+    const stubborn = start('sh', '-c', 'trap "echo heard" INT; echo $$; while :; do sleep 0.1; done')
+    const [pid] = (await once(stubborn.stdout ?? stubborn, 'data')) as [Buffer]
     stubborn.kill('SIGINT')
     await once(stubborn.stdout ?? stubborn, 'data')
     stubborn.kill('SIGINT')
     expect(await once(stubborn, 'exit')).toEqual([130, null])
+    // A guest would have ended with all that ran in it; this is the machine of the tests.
+    process.kill(Number(pid.toString()), 'SIGKILL')
   })
 
   test('the command gives a terminal where it has one, and gives its own back', async () => {
