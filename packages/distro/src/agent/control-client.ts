@@ -2,8 +2,11 @@
 import { connect, type Socket } from 'node:net'
 import type { ControlAnswer, ControlRequest, MachineStatus } from '@pkg/init/control'
 
-/** PID 1 answers at once, or when services have been asked before an update (20 s at most); who asked us waits 30 s. */
-const ANSWER_MS = 25_000
+/**
+ * PID 1 answers at once, or when services have been asked before an update (20 s at most, and 5 until what they started
+ * is gone); who asked us waits 30 s.
+ */
+const ANSWER_MS = 28_000
 
 /** The longest answer: the status of hundreds of services. */
 const LINE_BYTES_MAX = 1024 * 1024

@@ -76,7 +76,8 @@ function updaterService(): ServiceConfig {
     // Its socket is the group's, and who is not in a group needs a capability to give a file to it.
     groups: [agentGid],
     capabilities: ['CAP_SYS_ADMIN'],
-    // It holds some 45 MiB, and up to 32 more during an update; the rest is for pages on their way to the disk.
+    // It holds some 45 MiB, and up to 32 more during an update (for roots above 256 MiB, 16 MiB more for each GiB: digests
+    // of their blocks); the rest is for pages on their way to the disk.
     limits: { memoryMaxMiB: 160, tasksMax: 64 },
   }
 }
