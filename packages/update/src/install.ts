@@ -17,8 +17,7 @@
  * written is found again by its digests. A block that cannot be read is not there: writing it is what mends it.
  */
 import { freshEntryName } from '@pkg/init/disk-marks'
-import { bytesAccess, type RandomAccess } from '@pkg/image/random-access'
-import { encodeSuperblock, verifyVerity, verityLevels } from '@pkg/image/verity'
+import { encodeSuperblock, verityLevels } from '@pkg/image/verity'
 import {
   checkRoom,
   openBootDonors,
@@ -32,7 +31,7 @@ import { type Donor, Donors } from './install/donors.ts'
 import { fill } from './install/fill.ts'
 import { Fetcher } from './install/fetcher.ts'
 import { arm, disarm, HeldFirstBlock, markBlock, readFirstBlock } from './install/first-block.ts'
-import type { HashTree } from './install/hash-tree.ts'
+import { type HashTree, isBlock } from './install/hash-tree.ts'
 import { MediumError, mend, placeOf, readBack, readBlock } from './install/medium.ts'
 import { blockBytes, bootImage, rootImage, type SealedImage, treeBlocksOf } from './install/sealed-image.ts'
 import { countGarbage } from './install/memory.ts'
@@ -231,7 +230,7 @@ class Work {
     }
     await this.#fill(root, root.data, held)
     await held.flush()
-    await this.#verify(image, held, { phase: 'verify' })
+    await this.#verify(root, held, 'verify')
     const tailPlace = { first: image.dataBlocks, count: tail.length / blockBytes }
     if (Buffer.compare(await readBack(held, slot, tailPlace), tail) !== 0)
       throw this.#notAsWritten(held, image.dataBlocks)
@@ -252,7 +251,7 @@ class Work {
     }
     await this.#fill(kernel, await this.#compare(image, tree, file), file)
     await file.flush()
-    await this.#verify(image, file, { phase: 'boot-image', tree })
+    await this.#verify(kernel, file, 'boot-image')
     if (paddedBytes !== release.uki.sizeBytes) {
       await file.resize(release.uki.sizeBytes)
       await file.flush()
@@ -283,36 +282,22 @@ class Work {
     })
   }
 
-  /** Reads everything back from the medium. */
-  async #verify(
-    image: SealedImage,
-    target: SlotTarget,
-    { phase, tree }: { phase: InstallPhase; tree?: HashTree },
-  ): Promise<void> {
-    const { dataBlocks, salt } = image
-    // Data is looked at before more is read; of the tree some blocks are kept meanwhile, so they need their own memory.
-    const memory = new Uint8Array(128 * blockBytes)
-    const access: RandomAccess = {
-      sizeBytes: target.sizeBytes,
-      read: (offset, length) => {
-        const run = { first: offset / blockBytes, count: length / blockBytes }
-        return readBack(target, this.#options.slot, run, run.first < dataBlocks ? memory : undefined)
-      },
+  /** Reads the data back from the medium. */
+  async #verify(prepared: Prepared, target: SlotTarget, phase: InstallPhase): Promise<void> {
+    const { image, tree } = prepared
+    const memory = new Uint8Array(runBlocksMax * blockBytes)
+    for (let first = 0; first < image.dataBlocks; first += runBlocksMax) {
+      this.#signal.throwIfAborted()
+      const count = Math.min(runBlocksMax, image.dataBlocks - first)
+      const bytes = await readBack(target, this.#options.slot, { first, count }, memory)
+      for (let index = 0; index < count; index++) {
+        const block = bytes.subarray(index * blockBytes, (index + 1) * blockBytes)
+        if (!isBlock(image.salt, block, tree.leaf(first + index)))
+          throw this.#notAsWritten(target, first + index)
+      }
+      countGarbage(memory.length / 8)
+      this.#tell(phase, (first + count) * blockBytes, image.dataBlocks * blockBytes)
     }
-    const rootHash = Buffer.from(image.hash).toString('hex')
-    const bad = await verifyVerity(
-      access,
-      { dataBlocks, salt, rootHash },
-      {
-        signal: this.#signal,
-        onProgress: (doneBytes) => {
-          countGarbage(memory.length / 8)
-          this.#tell(phase, doneBytes, dataBlocks * blockBytes)
-        },
-        ...(tree === undefined ? {} : { hashAccess: bytesAccess(tree.bytes), hashStartBlock: 0 }),
-      },
-    )
-    if (bad !== undefined) throw this.#notAsWritten(target, bad.block)
   }
 
   #notAsWritten(target: SlotTarget, block: number): MediumError {

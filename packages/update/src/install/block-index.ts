@@ -51,6 +51,7 @@ export class BlockIndex {
 
 /** Four bytes as a number. Without a DataView: one for each of a hundred thousand digests would be megabytes. */
 function word(bytes: Uint8Array, offset: number): number {
-  const byte = (index: number): number => bytes[offset + index] ?? 0
-  return (byte(0) | (byte(1) << 8) | (byte(2) << 16) | (byte(3) << 24)) >>> 0
+  const low = (bytes[offset] ?? 0) | ((bytes[offset + 1] ?? 0) << 8)
+  const high = (bytes[offset + 2] ?? 0) | ((bytes[offset + 3] ?? 0) << 8)
+  return (low | (high << 16)) >>> 0
 }

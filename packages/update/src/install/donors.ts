@@ -3,7 +3,9 @@
 import { digestOf, verityLevels } from '@pkg/image/verity'
 import { BlockIndex } from './block-index.ts'
 import { childrenPerBlock, digestBytes, isBlock } from './hash-tree.ts'
+import { readBlocks } from './medium.ts'
 import { blockBytes, treeBlocksOf } from './sealed-image.ts'
+import type { Run } from './tree.ts'
 import type { BlockReader } from '../slot.ts'
 
 /** Something that has blocks, and a tree that tells their digests. */
@@ -41,16 +43,40 @@ export class Donors {
     return all
   }
 
+  /** A block with this digest; undefined when no donor has it. */
+  async find(digest: Uint8Array): Promise<Uint8Array | undefined> {
+    const memory = new Uint8Array(blockBytes)
+    const found = await this.findAll([digest], memory)
+    return found.length > 0 ? memory : undefined
+  }
+
   /**
-   * A block with this digest; undefined when no donor has it.
+   * Puts blocks with these digests one after the other into memory. What lies together is read together.
    *
-   * @param into - memory for the block, if there is some
+   * @param memory - a block for each
+   * @returns the indexes of those that donors have, rising; at the places of others is anything
    */
-  async find(digest: Uint8Array, into?: Uint8Array): Promise<Uint8Array | undefined> {
-    const place = this.#index.find(digest)
-    if (place === undefined) return undefined
-    const block = await this.#readAt(place, into)
-    return block !== undefined && isBlock(this.#salt, block, digest) ? block : undefined
+  async findAll(digests: readonly Uint8Array[], memory: Uint8Array): Promise<number[]> {
+    const places = digests.map((digest) => this.#index.find(digest))
+    const found: number[] = []
+    for (let first = 0; first < digests.length;) {
+      const area = this.#areaOf(places[first])
+      if (area === undefined) {
+        first += 1
+        continue
+      }
+      const count = countRising(places, first, area.blocksLeft)
+      const into = memory.subarray(first * blockBytes, (first + count) * blockBytes)
+      const blocks = await readAny(area.access, { first: area.block, count }, into)
+      for (const [index, block] of blocks.entries()) {
+        const digest = digests[first + index]
+        if (block === undefined || digest === undefined || !isBlock(this.#salt, block, digest)) continue
+        if (block.buffer !== into.buffer) into.set(block, index * blockBytes)
+        found.push(first + index)
+      }
+      first += count
+    }
+    return found
   }
 
   async #add(donor: Donor, first: number): Promise<void> {
@@ -63,8 +89,9 @@ export class Donors {
       const firstChild = first + (below === undefined ? 0 : donor.dataBlocks + below.startBlock)
       const children = below?.blocks ?? donor.dataBlocks
       for (let block = 0; block < blocks; block++) {
-        const bytes = await readBlock(donor.tree, donor.treeStartBlock + startBlock + block, memory)
-        if (bytes === undefined) continue
+        const place = { first: donor.treeStartBlock + startBlock + block, count: 1 }
+        const [bytes] = await readAny(donor.tree, place, memory)
+        if (bytes?.length !== blockBytes) continue
         const firstInBlock = block * childrenPerBlock
         const count = Math.min(childrenPerBlock, children - firstInBlock)
         this.#index.add(bytes.subarray(0, count * digestBytes), firstChild + firstInBlock)
@@ -73,33 +100,45 @@ export class Donors {
     }
   }
 
-  async #readAt(place: number, into: Uint8Array | undefined): Promise<Uint8Array | undefined> {
-    let rest = place
-    for (const donor of this.#donors) {
-      if (rest < donor.dataBlocks) return await readBlock(donor.access, rest, into)
-      if (rest < blocksOf(donor)) {
-        return await readBlock(donor.tree, donor.treeStartBlock + rest - donor.dataBlocks, into)
+  /** What is at a place, and how many blocks follow it there, itself included. */
+  #areaOf(place: number | undefined): Area | undefined {
+    let rest = place ?? Number.POSITIVE_INFINITY
+    for (const { access, dataBlocks, tree, treeStartBlock } of this.#donors) {
+      if (rest < dataBlocks) return { access, block: rest, blocksLeft: dataBlocks - rest }
+      rest -= dataBlocks
+      const treeBlocks = treeBlocksOf(verityLevels(dataBlocks))
+      if (rest < treeBlocks) {
+        return { access: tree, block: treeStartBlock + rest, blocksLeft: treeBlocks - rest }
       }
-      rest -= blocksOf(donor)
+      rest -= treeBlocks
     }
     return undefined
   }
+}
+
+interface Area {
+  readonly access: BlockReader
+  readonly block: number
+  readonly blocksLeft: number
+}
+
+/** How many places from `first` on follow one another. */
+function countRising(places: readonly (number | undefined)[], first: number, countMax: number): number {
+  const start = places[first] ?? 0
+  let count = 1
+  while (count < countMax && places[first + count] === start + count) count += 1
+  return count
 }
 
 function blocksOf({ dataBlocks }: Donor): number {
   return dataBlocks + treeBlocksOf(verityLevels(dataBlocks))
 }
 
-async function readBlock(
-  access: BlockReader,
-  block: number,
-  into?: Uint8Array,
-): Promise<Uint8Array | undefined> {
+/** Blocks, each undefined when it cannot be read: a bad sector of an old slot is no reason not to install a new one. */
+async function readAny(access: BlockReader, run: Run, into: Uint8Array): Promise<(Uint8Array | undefined)[]> {
   try {
-    const bytes = await access.read(block * blockBytes, blockBytes, into)
-    return bytes.length === blockBytes ? bytes : undefined
+    return await readBlocks(access, run, into)
   } catch {
-    // A bad sector of an old slot is no reason not to install a new one.
-    return undefined
+    return []
   }
 }

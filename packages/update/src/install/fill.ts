@@ -87,23 +87,14 @@ async function copyRun(
   { first, count }: Run,
   memory: Uint8Array,
 ): Promise<number[]> {
-  const unknown: number[] = []
-  const copied: number[] = []
-  for (let index = 0; index < count; index++) {
-    const place = memory.subarray(index * blockBytes, (index + 1) * blockBytes)
-    const block = await donors.find(tree.leaf(first + index), place)
-    if (block === undefined) {
-      unknown.push(index)
-      continue
-    }
-    if (block !== place) place.set(block)
-    copied.push(index)
-  }
+  const digests = Array.from({ length: count }, (_, index) => tree.leaf(first + index))
+  const copied = await donors.findAll(digests, memory)
   for (const run of runsOf(copied, count)) {
     const bytes = memory.subarray(run.first * blockBytes, (run.first + run.count) * blockBytes)
     await target.write((first + run.first) * blockBytes, bytes)
   }
-  return unknown
+  const known = new Set(copied)
+  return [...digests.keys()].filter((index) => !known.has(index))
 }
 
 /** A frame, and what of it is missing. */

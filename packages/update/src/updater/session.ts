@@ -10,8 +10,8 @@ import { WantSource } from './want-source.ts'
 /** A client that has connected has so long to say what it wants. */
 const requestTimeoutMs = 10_000
 
-/** Progress is told so often at most. */
-const progressIntervalMs = 100
+/** Progress is told so often at most: each time costs the agent an answer to every client that watches. */
+const progressIntervalMs = 500
 
 /** Progress is not told to a client that does not read: so much may wait for it. */
 const unreadBytesMax = 64 * 1024
