@@ -212,8 +212,9 @@ export class Reactor implements Disposable {
 
   #forget(fd: number): void {
     this.#registrations.delete(fd)
+    const result = raw.epollCtl(this.#epoll.fd, EPOLL_CTL_DEL, fd, this.#event)
     // A descriptor closed by its owner has left the epoll set already, unless a duplicate keeps its file.
-    this.#strayed ||= isError(raw.epollCtl(this.#epoll.fd, EPOLL_CTL_DEL, fd, this.#event))
+    if (isError(result)) this.#strayed = true
   }
 
   /** The file was closed since: the number is nothing or another file's now, and the watches of the old one are void. */
@@ -239,16 +240,18 @@ export class Reactor implements Disposable {
    */
   #rebuild(): void {
     const [oldEpoll, oldWaker] = [this.#epoll, this.#waker]
+    let fresh: [OwnedFd, Waker]
+    try {
+      fresh = this.#makeSet(oldWaker.kind)
+    } catch {
+      return // No descriptor is free: at the next event again.
+    }
     for (const [fd, registration] of this.#registrations) {
       if (registration.watches.length === 0) this.#registrations.delete(fd)
       // What the old set does not know by this number was closed.
       else if (isError(this.#control(EPOLL_CTL_MOD, fd, registration))) this.#void(fd, registration)
     }
-    try {
-      ;[this.#epoll, this.#waker] = this.#makeSet(oldWaker.kind)
-    } catch {
-      return // No descriptor is free: at the next event again.
-    }
+    ;[this.#epoll, this.#waker] = fresh
     for (const [fd, registration] of this.#registrations)
       registration.armed = !isError(this.#control(EPOLL_CTL_ADD, fd, registration))
     this.#strayed = false

@@ -190,6 +190,21 @@ describe.each(['loop', 'io_uring', 'worker'] as const)('Reactor by %s', (kind) =
     await third
   })
 
+  test('watches a descriptor again after another one was closed under its watch', async () => {
+    using pipe = pipe2(0)
+    const gone = eventfd2(0, 0)
+    const watch = reactor.watch(gone, EPOLLIN, () => {})
+    gone.close()
+    watch[Symbol.dispose]()
+    for (let count = 0; count < 3; count++) {
+      write(pipe.write, one)
+      const { promise, resolve } = Promise.withResolvers<void>()
+      using _ = reactor.watch(pipe.read, EPOLLIN, () => resolve())
+      await promise
+      read(pipe.read, one)
+    }
+  })
+
   test('starts and stops any number of times', async () => {
     using pipe = pipe2(0)
     for (let count = 0; count < 12; count++) {

@@ -12,6 +12,9 @@ const NO_INTERRUPTS = '02000000'
 /** `jmp` to itself. */
 const FOREVER = 'ebfe'
 
+/** That the processors have stopped is told to who asks, and once more by itself when they have. */
+const stopReply = /^T[\da-f]{2}/
+
 /** How long an answer may take. */
 const ANSWER_MS = 20_000
 
@@ -69,7 +72,8 @@ class Stub implements Disposable {
     this.#socket.write(`$${words}#${sum.toString(16).padStart(2, '0')}`)
     const untilMs = performance.now() + ANSWER_MS
     for (;;) {
-      const [, answer] = /\$([^#]*)#../.exec(this.#text) ?? []
+      const answers = [...this.#text.matchAll(/\$([^#]*)#../g)].map(([, answer = '']) => answer)
+      const answer = answers.find((each) => words === '?' || !stopReply.test(each))
       if (answer !== undefined) {
         this.#socket.write('+')
         if (/^E../.test(answer)) throw new Error(`GDB's stub: ${words}: ${answer}`)
