@@ -228,7 +228,18 @@ class Connection {
   }
 
   #readOn(): void {
-    if (!this.#fd.closed) this.#reading = reactor().watch(this.#fd, EPOLLIN, () => this.#read())
+    if (!this.#fd.closed) this.#reading = this.#watch(EPOLLIN, () => this.#read())
+  }
+
+  /** What cannot be watched for want of memory is closed: its peer may connect again. */
+  #watch(events: number, onEvents: () => void): Disposable | null {
+    try {
+      return reactor().watch(this.#fd, events, onEvents)
+    } catch (error) {
+      if (!isSysError(error)) throw error
+      this.close()
+      return null
+    }
   }
 
   #read(): void {
@@ -297,7 +308,7 @@ class Connection {
         sentBytes = sendto(this.#fd, chunk, MSG_DONTWAIT | MSG_NOSIGNAL)
       } catch (error) {
         if (!isSysError(error, 'EAGAIN')) return this.close()
-        this.#writing ??= reactor().watch(this.#fd, EPOLLOUT, () => this.#write())
+        this.#writing ??= this.#watch(EPOLLOUT, () => this.#write())
         return
       }
       this.#waitingBytes -= sentBytes
