@@ -26,12 +26,12 @@ export interface Scene {
   readonly base: 'used' | 'updated'
   /** What is done to the disk before it is switched on. */
   readonly prepare?: (image: string, folder: string) => Promise<void>
-  /** A release gives itself up: what is told of it. */
+  /** A release is given up: what is told of it. */
   readonly givenUp?: RegExp
   /** What the saboteur is asked for before the update. */
   readonly sabotage?: string
   readonly qemuArguments: readonly string[]
-  /** Counter of the release that is pushed, if any is. */
+  /** Counter of the release that is pushed; 0 for none. */
   readonly update: number
   /** Counters of the releases that may run afterwards. */
   readonly may: readonly number[]
@@ -117,7 +117,8 @@ interface WorkshopTools {
 
 /** A release that fails: its bytes, and what is told of it afterwards. */
 interface Bad {
-  readonly reason: RegExp
+  /** Undefined where the loader passes over it: it is never tried, and nothing is told. */
+  readonly reason?: RegExp
   /** Whether it had been blessed, and has gone bad since. */
   readonly isRot?: true
   slot(workshop: Workshop): Promise<Partial<SlotBytes>>
@@ -147,7 +148,7 @@ const BAD: Readonly<Partial<Record<Content, Bad>>> = {
     slot: async ({ second }) => ({ root: (await withBadRoot(await asBuilt(second))).root }),
   },
   'kernel image for another machine': {
-    reason: NO_WORD,
+    // systemd-boot looks at the machine's number in the header before it takes a file for an entry (src/boot/efi/pe.c).
     slot: async ({ second }) => forAnotherMachine(await asBuilt(second)),
   },
   'a service fails its health check': {
@@ -187,7 +188,7 @@ class Workshop {
       return {
         base: isRot ? 'updated' : 'used',
         prepare: async (image, folder) => this.#fillSlotB(image, folder, await bad.slot(this)),
-        givenUp: bad.reason,
+        ...(bad.reason === undefined ? {} : { givenUp: bad.reason }),
         qemuArguments: [],
         ...{ update: 0, may: [1], next: isRot ? 3 : LAST },
       }

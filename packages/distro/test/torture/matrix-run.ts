@@ -161,11 +161,11 @@ export class MatrixBench {
   async #meet(cell: Cell, scene: Scene, machine: MatrixMachine, seen: Seen): Promise<string | undefined> {
     let startMs = performance.now()
     await machine.start()
-    if (scene.givenUp === undefined) {
+    if (scene.update > 0) {
       await machine.settle()
       if (scene.sabotage !== undefined) await machine.sabotage(scene.sabotage)
       startMs = await this.#fault(cell, machine, scene.update)
-    } else {
+    } else if (scene.givenUp !== undefined) {
       await this.#trial(cell, machine)
     }
     await machine.settle(BACK_MS)
