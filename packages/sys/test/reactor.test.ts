@@ -320,7 +320,8 @@ describe.each(['loop', 'io_uring', 'worker'])('a process with a Reactor by %s', 
       const { user, system } = process.cpuUsage(before)
       watch[Symbol.dispose]()
       done((user + system) / 1000)`)
-    expect(result).toBeLessThan(100)
+    // Whoever asks again and again takes all of the second; an emulated processor may want a seventh for the timer alone.
+    expect(result).toBeLessThan(300)
   })
 
   test('goes on after a callback that throws, which is an uncaught exception', () => {
