@@ -111,11 +111,7 @@ export function ioctl_uffdio_zeropage(
   lengthBytes: number,
   mode = 0,
 ): void {
-  const request = alloc(structs.uffdio_zeropage)
-  request.set('range.start', liveMapping(mapping).address + inside(mapping, offset, lengthBytes))
-  request.set('range.len', lengthBytes)
-  request.set('mode', u64(mode, 'mode'))
-  check(raw.ioctl(fdNumber(fd), UFFDIO_ZEROPAGE, request.bytes), 'ioctl')
+  withPages(fd, UFFDIO_ZEROPAGE, mapping, { offset, lengthBytes, mode })
 }
 
 /**
@@ -133,12 +129,7 @@ export function ioctl_uffdio_continue(
   lengthBytes: number,
   mode = 0,
 ): void {
-  // `struct uffdio_continue` differs in the name of what the kernel writes back only.
-  const request = alloc(structs.uffdio_zeropage)
-  request.set('range.start', liveMapping(mapping).address + inside(mapping, offset, lengthBytes))
-  request.set('range.len', lengthBytes)
-  request.set('mode', u64(mode, 'mode'))
-  check(raw.ioctl(fdNumber(fd), UFFDIO_CONTINUE, request.bytes), 'ioctl')
+  withPages(fd, UFFDIO_CONTINUE, mapping, { offset, lengthBytes, mode })
 }
 
 /**
@@ -156,11 +147,7 @@ export function ioctl_uffdio_writeprotect(
   lengthBytes: number,
   mode: number,
 ): void {
-  const request = alloc(structs.uffdio_writeprotect)
-  request.set('range.start', liveMapping(mapping).address + inside(mapping, offset, lengthBytes))
-  request.set('range.len', lengthBytes)
-  request.set('mode', u64(mode, 'mode'))
-  check(raw.ioctl(fdNumber(fd), UFFDIO_WRITEPROTECT, request.bytes), 'ioctl')
+  withPages(fd, UFFDIO_WRITEPROTECT, mapping, { offset, lengthBytes, mode })
 }
 
 /**
@@ -291,4 +278,18 @@ function inside(mapping: Mapping, offset: number, lengthBytes: number): number {
     throw new RangeError(`offset: ${offset} and ${lengthBytes} bytes are not in the mapping`)
   }
   return offset
+}
+
+/** Range and mode: `struct uffdio_continue` names them so too, and `uffdio_writeprotect`, which has nothing after them. */
+function withPages(
+  fd: AsFd,
+  request: number,
+  mapping: Mapping,
+  { offset, lengthBytes, mode }: { offset: number; lengthBytes: number; mode: number },
+): void {
+  const argument = alloc(structs.uffdio_zeropage)
+  argument.set('range.start', liveMapping(mapping).address + inside(mapping, offset, lengthBytes))
+  argument.set('range.len', lengthBytes)
+  argument.set('mode', u64(mode, 'mode'))
+  check(raw.ioctl(fdNumber(fd), request, argument.bytes), 'ioctl')
 }
