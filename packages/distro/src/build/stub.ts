@@ -8,6 +8,8 @@ export const initEnvironment: Readonly<Record<string, string>> = {
   PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
   HOME: '/root',
   TERM: 'linux',
+  // It waits, and runs little of its code twice: without the optimizing compiler it is ready sooner and takes 4 MiB less.
+  BUN_JSC_useDFGJIT: '0',
   // Bun would keep a second copy of init's bundle in memory, as the root file system is memory.
   BUN_RUNTIME_TRANSPILER_CACHE_PATH: '0',
 }
