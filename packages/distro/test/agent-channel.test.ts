@@ -244,7 +244,8 @@ describe('a release that was kept here before, and whose tries ran out without a
   const passed = { passed: true, reason: '', at: 'then' }
   const trial = { slot: 'solo-b', version: '2.0', counter: 2, tries: 1, step: 'blessed', verdict: passed }
   // In the words of PID 1.
-  const silent = rollbackOf({ slot: 'solo-a', counter: 1, now: 'now', known: null, spent: [spent], trial })
+  const clues = { slot: 'solo-a', counter: 1, now: 'now', known: null, trial }
+  const silent = rollbackOf({ ...clues, spent: [spent], passedOver: [] })
   const story = { lastRollback: silent, boot: { counterFloor: 2 }, other: { triesLeft: 0 } }
   const isOver = (lines: readonly string[]): boolean =>
     lines.some((line) => /given up|restarting into/.test(line))
@@ -263,6 +264,12 @@ describe('a release that was kept here before, and whose tries ran out without a
     } finally {
       Date.now = now
     }
+  })
+
+  test('may be one that the loader passed over', async () => {
+    const lastRollback = rollbackOf({ ...clues, spent: [], passedOver: [spent] })
+    const context = { folder: emptyFolder('passed-over') }
+    expect((await follow({ ...story, lastRollback, context }, isOver)).installs).toBe(1)
   })
 
   test('is not what a person or the gate gave up, nor one that was never kept', async () => {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { ensureBootEntries } from '../src/firmware/boot-entries.ts'
+import { slotsOfLoader } from '../src/firmware/entries.ts'
 import { freshEntryName, parseEntryName } from '../src/firmware/entry-name.ts'
 import {
   GLOBAL_VENDOR,
@@ -78,6 +79,18 @@ test('readVariableText() ends at the NUL', () => {
     Buffer.concat([Buffer.alloc(4), text]),
   )
   expect(readVariableText('LoaderDevicePartUUID', LOADER_VENDOR, folder.path)).toBe('4a67b082')
+})
+
+test('slotsOfLoader() reads the list of the loader, which has other entries too', () => {
+  using folder = variablesFolder()
+  expect(slotsOfLoader(folder.path)).toBeNull()
+  // As systemd-boot 252 writes it; later ones leave the counter out.
+  const list = 'soloa+3-0.efi\0solob.efi\0auto-reboot-to-firmware-setup\0'
+  writeFileSync(
+    join(folder.path, `LoaderEntries-${LOADER_VENDOR}`),
+    Buffer.concat([Buffer.alloc(4), Buffer.from(list, 'utf16le')]),
+  )
+  expect(slotsOfLoader(folder.path)).toEqual(new Set(['solo-a', 'solo-b']))
 })
 
 test.each([

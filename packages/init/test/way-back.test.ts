@@ -19,7 +19,7 @@ test('lastRollback() tells a trial that died from one that left no word, and kee
   install({ 'soloa+2-1.efi': 1, 'solob+0-3.efi': 2 })
   const { spent } = await boot.slots('soloa+2-1.efi')
   expect(spent).toMatchObject([{ slot: 'solo-b', version: '1.2', counter: 2 }])
-  const clues = { slot: 'solo-a', counter: 1, trial: dead, spent, known: null, now: 'now' }
+  const clues = { slot: 'solo-a', counter: 1, trial: dead, spent, passedOver: [], known: null, now: 'now' }
   expect(lastRollback(clues)).toEqual({
     from,
     reason: 'it did not get as far as its gate in 3 of its tries; last seen: x',
@@ -32,6 +32,29 @@ test('lastRollback() tells a trial that died from one that left no word, and kee
   // The slot itself, on its second try; and an older slot that was given up long ago.
   expect(lastRollback({ ...clues, slot: 'solo-b', counter: 2, spent: [] })).toBeNull()
   expect(lastRollback({ ...clues, counter: 3, trial: null })).toBeNull()
+})
+
+test('lastRollback() tells that the loader passed over a newer slot, which is no way back either', async () => {
+  install({ 'soloa+2-1.efi': 1, 'solob+3-0.efi': 2 })
+  const { spent, passedOver, hasOther } = await boot.slots('soloa+2-1.efi', ['solo-a'])
+  expect({ spent, hasOther }).toEqual({ spent: [], hasOther: false })
+  const clues = { slot: 'solo-a', counter: 1, trial: null, spent, passedOver, known: null, now: 'now' }
+  const told = lastRollback(clues)
+  const reason = 'the boot loader passed over it: it finds no kernel image for this machine in its file'
+  expect(told).toEqual({ from, reason, at: 'now' })
+  expect(lastRollback({ ...clues, known: told, now: 'later' })).toBe(told)
+  // On trial when it was last started; and an older slot, which nobody waits for.
+  expect(lastRollback({ ...clues, trial: dead })).toEqual(told)
+  expect(lastRollback({ ...clues, counter: 3 })).toBeNull()
+})
+
+test.each([
+  ['a loader that has both', ['solo-a', 'solo-b']],
+  ['one that does not say', undefined],
+  ['the list of another one', ['solo-b']],
+])('no slot was passed over by %s', async (_, listed) => {
+  install({ 'soloa+2-1.efi': 1, 'solob+3-0.efi': 2 })
+  expect(await boot.slots('soloa+2-1.efi', listed)).toMatchObject({ passedOver: [], hasOther: true })
 })
 
 const silent = (): void => {}

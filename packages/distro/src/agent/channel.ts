@@ -74,8 +74,9 @@ type Seen = z.infer<typeof seenSchema>
 
 const DAY_SECONDS = 24 * 60 * 60
 
-/** As PID 1 says of a slot of which nobody, and no gate, has said that it is bad: power cuts look the same. */
-const withoutWord = /^(its tries ran out, and it left no word|it did not get as far as its gate)/
+/** As PID 1 says of a slot of which nobody, and no gate, has said that it is bad: power cuts and bad blocks look the same. */
+const withoutWord =
+  /^(its tries ran out, and it left no word|it did not get as far as its gate|the boot loader passed over it)/
 
 /** A channel that is followed until the agent ends. */
 export class Channel {

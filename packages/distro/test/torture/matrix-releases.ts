@@ -117,8 +117,7 @@ interface WorkshopTools {
 
 /** A release that fails: its bytes, and what is told of it afterwards. */
 interface Bad {
-  /** Undefined where the loader passes over it: it is never tried, and nothing is told. */
-  readonly reason?: RegExp
+  readonly reason: RegExp
   /** Whether it had been blessed, and has gone bad since. */
   readonly isRot?: true
   slot(workshop: Workshop): Promise<Partial<SlotBytes>>
@@ -149,6 +148,7 @@ const BAD: Readonly<Partial<Record<Content, Bad>>> = {
   },
   'kernel image for another machine': {
     // systemd-boot looks at the machine's number in the header before it takes a file for an entry (src/boot/efi/pe.c).
+    reason: /the boot loader passed over it/,
     slot: async ({ second }) => forAnotherMachine(await asBuilt(second)),
   },
   'a service fails its health check': {
@@ -188,7 +188,7 @@ class Workshop {
       return {
         base: isRot ? 'updated' : 'used',
         prepare: async (image, folder) => this.#fillSlotB(image, folder, await bad.slot(this)),
-        ...(bad.reason === undefined ? {} : { givenUp: bad.reason }),
+        givenUp: bad.reason,
         qemuArguments: [],
         ...{ update: 0, may: [1], next: isRot ? 3 : LAST },
       }

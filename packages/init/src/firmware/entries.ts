@@ -4,6 +4,7 @@ import { namesIn } from '../shell/folder.ts'
 import { BlockDevice } from '../storage/block-device.ts'
 import type { BootPartition } from './boot-partition.ts'
 import { parseEntryName, spentEntryName, type EntryName } from './entry-name.ts'
+import { EFIVARS, LOADER_VENDOR, readVariable } from './variables.ts'
 
 /** Where the loader looks for kernel images. */
 export const ENTRY_FOLDER = '/EFI/Linux'
@@ -22,6 +23,9 @@ export interface EntryRelease {
   readonly counter: number | null
 }
 
+/** An entry and what it is of. */
+export type KnownEntry = BootEntry & EntryRelease
+
 /** All entries of a mounted boot partition. */
 export function listEntries(root: string): BootEntry[] {
   return namesIn(`${root}${ENTRY_FOLDER}`).flatMap((file) => {
@@ -33,6 +37,20 @@ export function listEntries(root: string): BootEntry[] {
 /** Whether the loader would start an entry before one that has run out of tries. */
 export function hasTries({ left }: Pick<BootEntry, 'left'>): boolean {
   return left !== 0
+}
+
+/**
+ * The slots of which the loader had an entry when it started this boot: it has none of a file that is no kernel image
+ * for its machine. Null where it does not say.
+ *
+ * @param folder - efivarfs
+ * @see https://systemd.io/BOOT_LOADER_INTERFACE (LoaderEntries)
+ */
+export function slotsOfLoader(folder: string = EFIVARS): ReadonlySet<string> | null {
+  const value = readVariable('LoaderEntries', LOADER_VENDOR, folder)
+  if (value === null) return null
+  const files = new TextDecoder('utf-16le').decode(value).split('\0')
+  return new Set(files.flatMap((file) => parseEntryName(file)?.slot ?? []))
 }
 
 /** Of which release an entry is; of a damaged one nothing is known. */
@@ -48,6 +66,13 @@ export async function releaseOf(root: string, { file }: BootEntry): Promise<Entr
   } catch {
     return { version: null, counter: null }
   }
+}
+
+/** Entries with their releases. */
+export async function withReleases(root: string, entries: readonly BootEntry[]): Promise<KnownEntry[]> {
+  const known: KnownEntry[] = []
+  for (const entry of entries) known.push(Object.assign({}, entry, await releaseOf(root, entry)))
+  return known
 }
 
 /** The fields of os-release(5); of quotes only those around a whole value, which is what builds write. */

@@ -229,7 +229,7 @@ function standing({ booted, storedCounter, hasOther }: Slots, { release }: BootS
 
 /** The last rollback, by what slots have left to each other; one that is found out now is kept for the next boots. */
 function recall(
-  { booted, storedCounter, spent }: Slots,
+  { booted, storedCounter, spent, passedOver }: Slots,
   { release }: BootState,
   kept: Records,
   log: OverseeContext['log'],
@@ -240,10 +240,7 @@ function recall(
   const last = lastRollback({
     slot: booted.slot,
     counter: release?.counter ?? null,
-    trial,
-    spent,
-    known,
-    now,
+    ...{ trial, spent, passedOver, known, now },
   })
   if (last === null || last === known) return last
   const { from, reason, at } = last

@@ -7,7 +7,7 @@ import type { BootState } from '../boot-state.ts'
 import type { BootStep } from '../boot/steps.ts'
 import { ensureBootEntries } from '../firmware/boot-entries.ts'
 import { compactFolder } from '../firmware/boot-partition.ts'
-import { ENTRY_FOLDER } from '../firmware/entries.ts'
+import { ENTRY_FOLDER, spend } from '../firmware/entries.ts'
 import { EFIVARS } from '../firmware/variables.ts'
 import type { StoragePlan } from '../plan.ts'
 import { partitionPath } from '../storage/block-devices.ts'
@@ -73,7 +73,10 @@ export function storage(plan: StoragePlan, context: StorageContext): Storage {
         async run() {
           const device = pathOf(ownDisk(), loaderPartition(ownDisk()))
           slots = device === null ? null : await findSlots(device)
-          return slots === null ? 'none: no boot loader that counts' : slots.booted.file
+          if (slots === null) return 'none: no boot loader that counts'
+          // As those that failed: whoever sees tries before one of them would restart for it again and again.
+          for (const entry of slots.passedOver) await spend(slots.partition, entry)
+          return slots.booted.file
         },
       },
       {

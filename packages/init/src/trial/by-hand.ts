@@ -1,12 +1,8 @@
 /** The release that the loader would start next: which it is, and how it is given up by hand. */
-import { hasTries, listEntries, releaseOf, spend } from '../firmware/entries.ts'
-import type { BootEntry, EntryRelease } from '../firmware/entries.ts'
+import { hasTries, listEntries, spend, withReleases, type KnownEntry } from '../firmware/entries.ts'
 import type { LogPriority } from '../core.ts'
 import type { Slots } from '../storage/slots.ts'
 import type { Records } from './record.ts'
-
-/** An entry and what it is of. */
-export type KnownEntry = BootEntry & EntryRelease
 
 /** What giving up needs. */
 export interface RollBackContext {
@@ -52,13 +48,7 @@ export async function nextRelease(slots: Slots): Promise<KnownEntry | null> {
 
 /** The entries, and what they are of. */
 async function knownEntries({ partition }: Slots): Promise<KnownEntry[]> {
-  return await partition.use(async (root) => {
-    const entries: KnownEntry[] = []
-    for (const entry of listEntries(root)) {
-      entries.push(Object.assign({}, entry, await releaseOf(root, entry)))
-    }
-    return entries
-  })
+  return await partition.use(async (root) => await withReleases(root, listEntries(root)))
 }
 
 /** As the loader sorts: by the counter. What does not tell one is taken for the newest if it runs, else for the oldest. */

@@ -1,6 +1,6 @@
 /** Why the machine runs this slot and not the one that it tried last: from what that one left behind. */
 import type { Rollback } from '../boot-state.ts'
-import type { BootEntry, EntryRelease } from '../firmware/entries.ts'
+import type { EntryRelease, KnownEntry } from '../firmware/entries.ts'
 import type { TrialRecord } from './record.ts'
 
 /** What is known at the boot. */
@@ -12,7 +12,9 @@ export interface RollbackClues {
   /** The record on the data partition. */
   readonly trial: TrialRecord | null
   /** The entries of other slots that have run out of tries. */
-  readonly spent: readonly (BootEntry & EntryRelease)[]
+  readonly spent: readonly KnownEntry[]
+  /** Those that have tries left, and that the loader has passed over. */
+  readonly passedOver: readonly KnownEntry[]
   /** The rollback that is known already. */
   readonly known: Rollback | null
   /** Now, as ISO 8601 in UTC. */
@@ -20,7 +22,8 @@ export interface RollbackClues {
 }
 
 /** The last rollback. */
-export function lastRollback({ slot, counter, trial, spent, known, now }: RollbackClues): Rollback | null {
+export function lastRollback(clues: RollbackClues): Rollback | null {
+  const { slot, counter, trial, spent, passedOver, known, now } = clues
   // One that has tries left was not given up: somebody chose this slot in the loader's menu.
   const isSpent = spent.some((entry) => entry.slot === trial?.slot)
   if (trial !== null && isSpent && trial.slot !== slot && trial.verdict?.passed !== true) {
@@ -29,12 +32,13 @@ export function lastRollback({ slot, counter, trial, spent, known, now }: Rollba
       verdict?.reason ?? `it did not get as far as its gate in ${tries} of its tries; last seen: ${step}`
     return { from: identityOf(trial), reason, at: verdict?.at ?? now }
   }
-  // Without a record: it died before it had its data partition, or had been blessed and has rotted since.
-  const silent = spent.find((entry) => isNewer(entry, counter))
+  // Without a record: it died before it had its data partition, was never tried, or had been blessed and has rotted since.
+  const silent = [...spent, ...passedOver].find((entry) => isNewer(entry, counter))
   if (silent === undefined) return known
   if (known?.from.slot === silent.slot && known.from.counter === silent.counter) return known
-  const reason =
-    'its tries ran out, and it left no word: it could not be loaded, or did not get as far as its data partition'
+  const reason = passedOver.includes(silent)
+    ? 'the boot loader passed over it: it finds no kernel image for this machine in its file'
+    : 'its tries ran out, and it left no word: it could not be loaded, or did not get as far as its data partition'
   return { from: identityOf(silent), reason, at: now }
 }
 

@@ -20,8 +20,8 @@ export interface BootFolder {
   readonly install: (entries: Readonly<Record<string, number>>) => void
   /** Names of the entries. */
   readonly files: () => string[]
-  /** What PID 1 knows of it when `file` was booted. */
-  readonly slots: (file: string) => Promise<Slots>
+  /** What PID 1 knows of it when `file` was booted by a loader that has the slots of `listed`. Default: it does not say. */
+  readonly slots: (file: string, listed?: readonly string[]) => Promise<Slots>
 }
 
 /** The slot that an entry's name says. */
@@ -58,6 +58,9 @@ export function bootFolder(): BootFolder {
         writeFileSync(join(root, 'EFI/Linux', file), kernels.get(counter) ?? '')
     },
     files: () => readdirSync(join(root, 'EFI/Linux')).toSorted(),
-    slots: async (file) => await slotsOf(root, partition, { folder: '/EFI/Linux', file, slot: slotIn(file) }),
+    slots: async (file, listed) => {
+      const booted = { folder: '/EFI/Linux', file, slot: slotIn(file) }
+      return await slotsOf(root, partition, booted, listed === undefined ? null : new Set(listed))
+    },
   }
 }
