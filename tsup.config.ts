@@ -2,7 +2,9 @@
  * The build of every package, started in the package's folder: each top-level `src/*.ts` becomes one
  * entry of `dist/`, as the generated `exports` of its package.json say (`scripts/exports.ts`).
  */
-import { readdirSync, rmSync } from 'node:fs'
+import { existsSync, readdirSync, rmSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { basename, join, relative, resolve } from 'node:path'
 import { defineConfig, type Options } from 'tsup'
 import { writeDeclarations } from './scripts/declarations.ts'
 
@@ -16,7 +18,58 @@ const entries = readdirSync('src', { withFileTypes: true })
  */
 const numbers = 'src/constants.ts'
 
+/**
+ * Each module gets its own copy of the few numbers that it uses. As chunks of their own the tables would be a dozen files to
+ * find and read, most of whose values nobody asked for.
+ */
+const ownNumbers: NonNullable<Options['esbuildPlugins']>[number] = {
+  name: 'own-numbers',
+  setup(build) {
+    build.onResolve({ filter: /\/generated\/constants\/[\w-]+\.ts$/ }, ({ path, importer, resolveDir }) => ({
+      path: join(resolveDir, path),
+      suffix: `?${relative(process.cwd(), importer)}`,
+      sideEffects: false,
+    }))
+  },
+}
+
+/**
+ * What areas of @pkg/sys stand on, or several of the larger ones, with all that it imports: one chunk, which each entry
+ * loads. By themselves they would be some twenty, as each is wanted by other entries; and finding a file costs more than
+ * reading it.
+ */
+const foundation = [
+  ...['raw', 'fd', 'raw/vectors', 'memory/map', 'memory/mapping', 'fs/struct-memory'],
+  ...['limits/io-priority', 'limits/rusage'],
+]
+
+/** The part of it that makes no calls, and so runs under Node. */
+const pureFoundation = [
+  ...['errno', 'struct', 'raw/number'],
+  ...['generated/structs/file', 'generated/structs/memory', 'generated/structs/process'],
+]
+
+/** The entries of @pkg/sys that make no calls either. */
+const pureEntries = new Set(['boot-stub', 'errno', 'program', 'struct', 'structs'])
+
+const oneFoundation: NonNullable<Options['esbuildPlugins']>[number] = {
+  name: 'one-foundation',
+  setup(build) {
+    build.onResolve({ filter: /^foundation:/ }, ({ path }) => {
+      return { path: resolve('src', `${path.replace('foundation:', '')}.ts`), sideEffects: true }
+    })
+    build.onLoad({ filter: /\/src\/[\w-]+\.ts$/ }, async ({ path }) => {
+      const names = [...pureFoundation, ...(pureEntries.has(basename(path, '.ts')) ? [] : foundation)]
+      const imports = names.map((name) => `import 'foundation:${name}'`).join(';')
+      return { contents: `${await readFile(path, 'utf8')}${imports}\n`, loader: 'ts' }
+    })
+  },
+}
+
 const options: Options = {
+  esbuildPlugins: existsSync('src/raw.ts') ? [ownNumbers, oneFoundation] : [],
+  // Bun takes it as it is: there is nothing to transpile.
+  banner: { js: '// @bun' },
   format: 'esm',
   target: 'es2024',
   platform: 'node',
@@ -37,6 +90,6 @@ const builds: Options[] = [
     onSuccess: async () => writeDeclarations('src', 'dist'),
   },
 ]
-if (entries.includes(numbers)) builds.push({ ...options, entry: [numbers] })
+if (entries.includes(numbers)) builds.push({ ...options, esbuildPlugins: [], entry: [numbers] })
 
 export default defineConfig(builds)

@@ -60,7 +60,7 @@ function scriptsFor(name: string): Record<string, string> {
   const run = `${vitest} run --root ../.. --passWithNoTests`
   return {
     build: 'bun --bun tsup --config ../../tsup.config.ts',
-    typecheck: 'bun --bun tsc -p .',
+    typecheck: 'bun --bun ../../node_modules/typescript-native/bin/tsc -p .',
     test: `${run} --project unit packages/${name}/`,
     'test:vm': `${run} --project vm packages/${name}/`,
   }

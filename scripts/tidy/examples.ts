@@ -96,7 +96,7 @@ async function typecheck(
   }
   const config = { extends: join(root, 'tsconfig.base.json'), compilerOptions: options, include: ['*.ts'] }
   writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify(config))
-  const compiler = join(root, 'node_modules/typescript/bin/tsc')
+  const compiler = join(root, 'node_modules/typescript-native/bin/tsc')
   const { status, output } = await collect(['--bun', compiler, '--pretty', 'false', '-p', folder], root)
   if (status === 0) return []
   const violations: Violation[] = []
