@@ -1,5 +1,5 @@
-// Cells of the rollback matrix that are quick: the machine meets its fault, comes back with a whole release and all files
-// of its user, and takes the next good release. All others are in `npm run test:torture`.
+// The rollback matrix, in short: the machine meets its fault, comes back with a whole release and all files of its user,
+// and takes the next good release. Its other cells are in `npm run test:torture`.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { testFolder } from './support/folder.ts'
 import { cellText, MatrixBench } from './torture/matrix-run.ts'

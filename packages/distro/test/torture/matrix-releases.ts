@@ -51,14 +51,16 @@ export interface MatrixReleases {
   scene(cell: Cell): Scene
 }
 
-/** The last release that is built. */
-const LAST = 4
-
-/** Builds them, signed by a new key. */
-export async function makeReleases(folder: string, onStep: (step: string) => void): Promise<MatrixReleases> {
+/** Builds those that the cells need, signed by a new key. */
+export async function makeReleases(
+  folder: string,
+  cells: readonly Cell[],
+  onStep: (step: string) => void,
+): Promise<MatrixReleases> {
   const key = makeKey(folder, 'owner')
   const releases: BuiltRelease[] = []
-  for (let counter = 1; counter <= LAST; counter += 1) {
+  const last = cells.some(({ phase }) => phase === 'second update') ? 4 : 3
+  for (let counter = 1; counter <= last; counter += 1) {
     const config = matrixConfig(counter, publicKeyOf(key))
     releases.push(await makeRelease({ folder, config, keys: [key], onStep }))
   }
@@ -190,7 +192,7 @@ class Workshop {
         prepare: async (image, folder) => this.#fillSlotB(image, folder, await bad.slot(this)),
         givenUp: bad.reason,
         qemuArguments: [],
-        ...{ update: 0, may: [1], next: isRot ? 3 : LAST },
+        ...{ update: 0, may: [1], next: 3 },
       }
     }
     const isSecond = cell.phase === 'second update'

@@ -110,13 +110,13 @@ export class MatrixBench {
 
   /** Builds the releases. */
   static async make(options: MatrixOptions): Promise<MatrixBench> {
-    const { folder, onStep = () => {}, signal } = options
+    const { folder, cells, onStep = () => {}, signal } = options
     mkdirSync(folder, { recursive: true })
     const tell = (step: string): void => {
       signal?.throwIfAborted()
       onStep(step)
     }
-    return new MatrixBench(options, await makeReleases(folder, tell))
+    return new MatrixBench(options, await makeReleases(folder, cells, tell))
   }
 
   /** Carries a cell out. What goes wrong is in the report. @throws the signal's reason */
