@@ -267,7 +267,8 @@ describe('a release that was kept here before, and whose tries ran out without a
   })
 
   test('may be one that the loader passed over', async () => {
-    const lastRollback = rollbackOf({ ...clues, spent: [], passedOver: [spent] })
+    // When its last try was taken: before that it is installed, and a restart is what is due.
+    const lastRollback = rollbackOf({ ...clues, spent: [], passedOver: [{ ...spent, left: 1, done: 2 }] })
     const context = { folder: emptyFolder('passed-over') }
     expect((await follow({ ...story, lastRollback, context }, isOver)).installs).toBe(1)
   })

@@ -77,12 +77,13 @@ describe('checkAppliance()', () => {
 
 describe('solo run', () => {
   test('solo run prints the address when it is ready, and how to ask the agent; Ctrl-C powers the guest off cleanly', async () => {
-    const key = makeKey(root.path, 'owner')
+    // A name of its own: what is tried again finds the first one's.
+    const key = makeKey(root.path, `owner-${Date.now()}`)
     const agent = { keys: [readFileSync(`${key}.pub`, 'utf8').trim()] }
     const args = [
       main,
       'run',
-      project('with-agent', {}, { agent }),
+      project(`with-agent-${Date.now()}`, {}, { agent }),
       '--forward',
       '0:8080',
       '--forward',
@@ -108,7 +109,10 @@ describe('solo run', () => {
     expect(page.ppid).toBe(1)
     expect(page.uid).toBeGreaterThanOrEqual(61_184)
     const [, device = ''] = /^its agent: solo status (127\.0\.0\.1:\d+)$/m.exec(errors) ?? []
-    const [, fingerprint = ''] = /certificate SHA-256 ([0-9A-F:]{95})/.exec(output) ?? []
+    // The agent makes its key at the first boot, which may take longer than the page.
+    const shown = (): string => /certificate SHA-256 ([0-9A-F:]{95})/.exec(output)?.[1] ?? ''
+    await expect.poll(shown).not.toBe('')
+    const fingerprint = shown()
     const status = [main, 'status', device, '--key', key, '--fingerprint', fingerprint]
     const env = { ...process.env, SOLO_DEVICES: join(root.path, 'devices.json') }
     const { stdout } = await promisify(execFile)(process.execPath, status, { env })

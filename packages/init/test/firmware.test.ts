@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -91,6 +91,10 @@ test('slotsOfLoader() reads the list of the loader, which has other entries too'
     Buffer.concat([Buffer.alloc(4), Buffer.from(list, 'utf16le')]),
   )
   expect(slotsOfLoader(folder.path)).toEqual(new Set(['solo-a', 'solo-b']))
+  // A hint that cannot be read is none.
+  rmSync(join(folder.path, `LoaderEntries-${LOADER_VENDOR}`))
+  symlinkSync('/proc/self/mem', join(folder.path, `LoaderEntries-${LOADER_VENDOR}`))
+  expect(slotsOfLoader(folder.path)).toBeNull()
 })
 
 test.each([

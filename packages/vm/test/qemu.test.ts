@@ -149,7 +149,9 @@ describe('qemuCommandLine()', () => {
     qemuCommandLine(resolveOptions({ ...tcg, ...options }), accelerator).args.join(' ')
 
   test('asks for TCG by name with the fastest CPU model that runs Bun, and for the host CPU under KVM', () => {
-    expect(line({})).toContain('-accel tcg,thread=multi -machine q35 -cpu Nehalem,+rdrand,vendor=AuthenticAMD -smp 2 -m 512M')
+    expect(line({})).toContain(
+      '-accel tcg,thread=multi -machine q35 -cpu Nehalem,+rdrand,vendor=AuthenticAMD -smp 2 -m 512M',
+    )
     expect(line({}, 'kvm')).toMatch(/-accel kvm .*-cpu host/)
   })
 

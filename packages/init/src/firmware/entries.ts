@@ -1,9 +1,10 @@
 /** The boot entries on the boot partition: which there are, of which release, and how one loses its tries. */
 import { readUki, readUkiText } from '@pkg/image/uki'
+import { isSysError } from '@pkg/sys/errno'
 import { namesIn } from '../shell/folder.ts'
 import { BlockDevice } from '../storage/block-device.ts'
 import type { BootPartition } from './boot-partition.ts'
-import { parseEntryName, spentEntryName, type EntryName } from './entry-name.ts'
+import { parseEntryName, spentEntryName, triedEntryName, type EntryName } from './entry-name.ts'
 import { EFIVARS, LOADER_VENDOR, readVariable } from './variables.ts'
 
 /** Where the loader looks for kernel images. */
@@ -40,17 +41,23 @@ export function hasTries({ left }: Pick<BootEntry, 'left'>): boolean {
 }
 
 /**
- * The slots of which the loader had an entry when it started this boot: it has none of a file that is no kernel image
- * for its machine. Null where it does not say.
+ * The slots of which the loader had an entry when it started this boot: it has none of a file that it could not read, or
+ * that is no kernel image for its machine. Null where it does not say, or cannot be understood: it is only a hint.
  *
  * @param folder - efivarfs
  * @see https://systemd.io/BOOT_LOADER_INTERFACE (LoaderEntries)
  */
 export function slotsOfLoader(folder: string = EFIVARS): ReadonlySet<string> | null {
-  const value = readVariable('LoaderEntries', LOADER_VENDOR, folder)
-  if (value === null) return null
-  const files = new TextDecoder('utf-16le').decode(value).split('\0')
-  return new Set(files.flatMap((file) => parseEntryName(file)?.slot ?? []))
+  try {
+    const value = readVariable('LoaderEntries', LOADER_VENDOR, folder)
+    if (value === null) return null
+    const files = new TextDecoder('utf-16le').decode(value).split('\0')
+    return new Set(files.flatMap((file) => parseEntryName(file)?.slot ?? []))
+  } catch (error) {
+    // The kernel's for a variable that the firmware has damaged.
+    if (isSysError(error)) return null
+    throw error
+  }
 }
 
 /** Of which release an entry is; of a damaged one nothing is known. */
@@ -90,4 +97,9 @@ function osRelease(text: string): Map<string, string> {
 export async function spend(partition: BootPartition, { file, slot }: BootEntry): Promise<void> {
   const spent = spentEntryName(slot)
   if (file !== spent) await partition.rename(`${ENTRY_FOLDER}/${file}`, spent)
+}
+
+/** Takes one try from an entry that has some, as the loader would have, and returns when the disk knows. */
+export async function countTry(partition: BootPartition, entry: BootEntry): Promise<void> {
+  await partition.rename(`${ENTRY_FOLDER}/${entry.file}`, triedEntryName(entry))
 }

@@ -36,6 +36,11 @@ export function spentEntryName(slot: string): string {
   return `${stemOf(slot)}+0-${TRIES}.efi`
 }
 
+/** An entry's file name after one try more. */
+export function triedEntryName({ slot, left, done }: EntryName): string {
+  return `${stemOf(slot)}+${Math.max((left ?? 0) - 1, 0)}-${done + 1}.efi`
+}
+
 /**
  * Without the hyphen a name has thirteen characters, which is what one directory entry of FAT holds: with its short
  * name it takes two. So all names that three failed tries leave behind lie in the one sector of the folder's first

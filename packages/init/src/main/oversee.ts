@@ -17,7 +17,7 @@ import type { Slots } from '../storage/slots.ts'
 import { askServices } from '../trial/before-update.ts'
 import { nextRelease, rollBack } from '../trial/by-hand.ts'
 import { records, type Records } from '../trial/record.ts'
-import { lastRollback } from '../trial/rollback.ts'
+import { isOf, lastRollback } from '../trial/rollback.ts'
 import { makeTrial, type Trial } from '../trial/trial.ts'
 import { keepBootState, type BootKeeper } from './boot-keeper.ts'
 import type { Storage } from './storage.ts'
@@ -249,7 +249,8 @@ function recall(
   attempt(log, 'rollback record', () => {
     kept.writeRollback(last)
     // From now on it has a verdict: the next boot must not take it for a new one.
-    if (trial?.slot === from.slot) kept.writeTrial({ ...trial, verdict: { passed: false, reason, at } })
+    if (trial !== null && isOf(trial, from))
+      kept.writeTrial({ ...trial, verdict: { passed: false, reason, at } })
   })
   return last
 }

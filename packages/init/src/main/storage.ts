@@ -7,14 +7,14 @@ import type { BootState } from '../boot-state.ts'
 import type { BootStep } from '../boot/steps.ts'
 import { ensureBootEntries } from '../firmware/boot-entries.ts'
 import { compactFolder } from '../firmware/boot-partition.ts'
-import { ENTRY_FOLDER, spend } from '../firmware/entries.ts'
+import { ENTRY_FOLDER } from '../firmware/entries.ts'
 import { EFIVARS } from '../firmware/variables.ts'
 import type { StoragePlan } from '../plan.ts'
 import { partitionPath } from '../storage/block-devices.ts'
 import { mountData, type DataContext } from '../storage/data-partition.ts'
 import { machineId, ownHostname, renewRandomSeed } from '../storage/identity.ts'
 import { findOwnDisk, loaderPartition, partitionNamed, rootDisk, type OwnDisk } from '../storage/own-disk.ts'
-import { findSlots, type Slots } from '../storage/slots.ts'
+import { countPassedOver, findSlots, type Slots } from '../storage/slots.ts'
 import { settleTable } from '../storage/partition-table.ts'
 
 /** Where state lies. */
@@ -72,10 +72,9 @@ export function storage(plan: StoragePlan, context: StorageContext): Storage {
         name: 'slot',
         async run() {
           const device = pathOf(ownDisk(), loaderPartition(ownDisk()))
-          slots = device === null ? null : await findSlots(device)
+          slots = device === null ? null : await findSlots(device, ownDisk().hasTwin)
           if (slots === null) return 'none: no boot loader that counts'
-          // As those that failed: whoever sees tries before one of them would restart for it again and again.
-          for (const entry of slots.passedOver) await spend(slots.partition, entry)
+          await countPassedOver(slots, context.log)
           return slots.booted.file
         },
       },

@@ -1,5 +1,5 @@
 /** Why the machine runs this slot and not the one that it tried last: from what that one left behind. */
-import type { Rollback } from '../boot-state.ts'
+import type { RolledBack, Rollback } from '../boot-state.ts'
 import type { EntryRelease, KnownEntry } from '../firmware/entries.ts'
 import type { TrialRecord } from './record.ts'
 
@@ -25,8 +25,8 @@ export interface RollbackClues {
 export function lastRollback(clues: RollbackClues): Rollback | null {
   const { slot, counter, trial, spent, passedOver, known, now } = clues
   // One that has tries left was not given up: somebody chose this slot in the loader's menu.
-  const isSpent = spent.some((entry) => entry.slot === trial?.slot)
-  if (trial !== null && isSpent && trial.slot !== slot && trial.verdict?.passed !== true) {
+  const isSpent = trial !== null && spent.some((entry) => isOf(trial, entry))
+  if (isSpent && trial.slot !== slot && trial.verdict?.passed !== true) {
     const { verdict, step, tries } = trial
     const reason =
       verdict?.reason ?? `it did not get as far as its gate in ${tries} of its tries; last seen: ${step}`
@@ -37,9 +37,15 @@ export function lastRollback(clues: RollbackClues): Rollback | null {
   if (silent === undefined) return known
   if (known?.from.slot === silent.slot && known.from.counter === silent.counter) return known
   const reason = passedOver.includes(silent)
-    ? 'the boot loader passed over it: it finds no kernel image for this machine in its file'
+    ? 'the boot loader passed over it: it could not read it, or finds no kernel image for this machine in it'
     : 'its tries ran out, and it left no word: it could not be loaded, or did not get as far as its data partition'
   return { from: identityOf(silent), reason, at: now }
+}
+
+/** Whether a record is of what an entry has; of one that has rotted nothing is known, and a verdict may be on another. */
+export function isOf({ slot, counter, verdict }: TrialRecord, entry: RolledBack): boolean {
+  if (slot !== entry.slot) return false
+  return counter === entry.counter || (entry.counter === null && verdict === null)
 }
 
 function identityOf({
