@@ -2,8 +2,7 @@
  * The build of every package, started in the package's folder: each top-level `src/*.ts` becomes one
  * entry of `dist/`, as the generated `exports` of its package.json say (`scripts/exports.ts`).
  */
-import { existsSync, readdirSync, rmSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { basename, join, relative, resolve } from 'node:path'
 import { defineConfig, type Options } from 'tsup'
 import { writeDeclarations } from './scripts/declarations.ts'
@@ -43,33 +42,44 @@ const foundation = [
   ...['limits/io-priority', 'limits/rusage'],
 ]
 
-/** The part of it that makes no calls, and so runs under Node. */
+/** The part of it that makes no calls, and so runs under Node: a chunk of its own. */
 const pureFoundation = [
   ...['errno', 'struct', 'raw/number'],
   ...['generated/structs/file', 'generated/structs/memory', 'generated/structs/process'],
 ]
 
-/** The entries of @pkg/sys that make no calls either. */
-const pureEntries = new Set(['boot-stub', 'errno', 'program', 'struct', 'structs'])
+/** Whether a module makes calls, by what it imports. */
+function makesCalls(file: string, seen: Set<string> = new Set()): boolean {
+  if (seen.has(file)) return false
+  seen.add(file)
+  return new Bun.Transpiler({ loader: 'ts' })
+    .scanImports(readFileSync(file, 'utf8'))
+    .some(
+      ({ path }) => path === 'bun:ffi' || (path.startsWith('.') && makesCalls(join(file, '..', path), seen)),
+    )
+}
 
+/** Puts a module before each entry which imports that and the foundation. */
 const oneFoundation: NonNullable<Options['esbuildPlugins']>[number] = {
   name: 'one-foundation',
   setup(build) {
+    build.onResolve({ filter: /./ }, ({ path, kind }) => {
+      return kind === 'entry-point' ? { path: resolve(path), namespace: 'entry' } : undefined
+    })
     build.onResolve({ filter: /^foundation:/ }, ({ path }) => {
       return { path: resolve('src', `${path.replace('foundation:', '')}.ts`), sideEffects: true }
     })
-    build.onLoad({ filter: /\/src\/[\w-]+\.ts$/ }, async ({ path }) => {
-      const names = [...pureFoundation, ...(pureEntries.has(basename(path, '.ts')) ? [] : foundation)]
-      const imports = names.map((name) => `import 'foundation:${name}'`).join(';')
-      return { contents: `${await readFile(path, 'utf8')}${imports}\n`, loader: 'ts' }
+    build.onLoad({ filter: /./, namespace: 'entry' }, ({ path }) => {
+      const names = [...pureFoundation, ...(makesCalls(path) ? foundation : [])]
+      const imports = names.map((name) => `import 'foundation:${name}'`)
+      const contents = [`export * from './${basename(path)}'`, ...imports].join('\n')
+      return { contents, resolveDir: resolve('src'), loader: 'ts' }
     })
   },
 }
 
 const options: Options = {
   esbuildPlugins: existsSync('src/raw.ts') ? [ownNumbers, oneFoundation] : [],
-  // Bun takes it as it is: there is nothing to transpile.
-  banner: { js: '// @bun' },
   format: 'esm',
   target: 'es2024',
   platform: 'node',
