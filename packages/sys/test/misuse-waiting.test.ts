@@ -127,15 +127,20 @@ describe('Reactor', () => {
       const pipe = pipe2(0)
       write(pipe.write, one)
       using _kept = duplicate(pipe.read)
-      const watch = own.watch(pipe.read, c.EPOLLIN, () => {
-        pipe.read.close()
-        watch[Symbol.dispose]()
+      const made = own
+      await new Promise<void>((resolve) => {
+        const watch = made.watch(pipe.read, c.EPOLLIN, () => {
+          pipe.read.close()
+          watch[Symbol.dispose]()
+          resolve()
+        })
       })
       await Bun.sleep(50)
       const before = process.cpuUsage()
       await Bun.sleep(300)
       const { user, system } = process.cpuUsage(before)
-      expect((user + system) / 1000).toBeLessThan(60)
+      // Who spins takes all of it; an emulated processor needs its share for next to nothing.
+      expect((user + system) / 1000).toBeLessThan(150)
       // Both what was watched before and what comes are told.
       const told = new Promise<void>((resolve) => {
         const again = own?.watch(idle.read, c.EPOLLIN, () => {

@@ -24,6 +24,7 @@ const EXCLUDED: readonly Excluded[] = [
     reason: 'pages that are protected for userfaultfd',
   },
   { test: 'cachestat()', since: '6.5', reason: 'cachestat' },
+  { test: 'SO_PASSPIDFD asks for', since: '6.5', reason: 'SO_PASSPIDFD' },
   { test: 'setxattr(), getxattr()', since: '6.6', reason: 'user.* attributes of tmpfs' },
   { test: 'fsetxattr(), fgetxattr()', since: '6.6', reason: 'user.* attributes of tmpfs' },
   { test: 'lsetxattr(), lgetxattr()', since: '6.6', reason: 'user.* attributes of tmpfs' },
