@@ -105,16 +105,16 @@ test('headers that are too long, or too many, are refused', async () => {
   const ask = async (headers: string): Promise<number> => {
     const file = join(agent.folder, 'headers')
     writeFileSync(file, headers)
-    // It is closed while curl still sends, or answered before.
+    // It is closed while curl still sends, before curl reads an answer, or answered.
     return await client.curl('/v1/health', '--header', `@${file}`).then(
       ({ status }) => status,
       ({ code }: { code: number }) => code,
     )
   }
   expect(await ask('x-short: a')).toBe(200)
-  expect([55, 56, 431]).toContain(await ask(`x-long: ${'a'.repeat(100_000)}`))
+  expect([52, 55, 56, 431]).toContain(await ask(`x-long: ${'a'.repeat(100_000)}`))
   const many = Array.from({ length: 5000 }, (_, index) => `x-${index}: 0`).join('\n')
-  expect([55, 56, 400, 431]).toContain(await ask(many))
+  expect([52, 55, 56, 400, 431]).toContain(await ask(many))
   expect((await client.curl('/v1/health')).status).toBe(200)
 })
 
