@@ -106,12 +106,6 @@ describe('a disk under UEFI firmware', () => {
   test('falls back from a blessed slot whose kernel image or root is damaged, and from a torn table', async () => {
     const machine = hardware(root.path, newer.disk ?? '')
     fillSlotB(root.path, machine.disk, newer, older)
-    {
-      await using vm = await startMachine(machine, PORT)
-      await ready(vm)
-      await vm.console.waitFor(/boot blessed: soloa/)
-      await powerOff(vm)
-    }
     const [whole, broken] = [join(root.path, 'whole.efi'), join(root.path, 'broken.efi')]
     mtools(newer, machine.disk, 'mcopy', '-n', '-o', '::/EFI/Linux/soloa+3-0.efi', whole)
     const fallsBack = async (left: string): Promise<string> => {
@@ -135,10 +129,9 @@ describe('a disk under UEFI firmware', () => {
     await damageKernel(broken)
     await fallsBack('soloa+0-3.efi')
 
-    // A root whose superblock is damaged, with its kernel whole again and all tries before it: stage 1 says so three times.
-    // And the primary partition table torn in its middle: OVMF takes the backup, and mends it; other firmware leaves that
-    // to PID 1.
-    mtools(newer, machine.disk, 'mcopy', whole, '::/EFI/Linux/soloa+3-0.efi')
+    // A root whose superblock is damaged, with its kernel whole again and one try left, in which stage 1 says so. And the
+    // primary partition table torn in its middle: OVMF takes the backup, and mends it; other firmware leaves that to PID 1.
+    mtools(newer, machine.disk, 'mcopy', whole, '::/EFI/Linux/soloa+1-2.efi')
     const disk = openSync(machine.disk, 'r+')
     writeSync(disk, Buffer.alloc(128, 0x5a), 0, 128, partitionOf(newer, 'root-a').startBytes + 1024)
     writeSync(disk, Buffer.alloc(1024, 0x5a), 0, 1024, 512)
@@ -148,7 +141,7 @@ describe('a disk under UEFI firmware', () => {
     await vm.console.waitFor(/boot blessed: solob\+2-1\.efi is solob\+3-0\.efi again/)
     const { imageId } = newer.manifest.disk?.root ?? {}
     const given = `solo stage 1: cannot find the root image ${imageId} on the loader's disk; rebooting in 10 s`
-    expect(vm.console.text.split(given)).toHaveLength(4)
+    expect(vm.console.text.split(given)).toHaveLength(2)
     await powerOff(vm)
     expect(mtools(newer, machine.disk, 'mdir', '-b', '::/EFI/Linux')).toContain('soloa+0-3.efi')
     expect(execFileSync('sgdisk', ['-v', machine.disk], { encoding: 'utf8' })).toContain('No problems found')

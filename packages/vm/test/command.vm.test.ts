@@ -66,9 +66,16 @@ describe.each(['qemu', 'uml'])('solo vm --backend %s', (backend) => {
   })
 })
 
-test('solo vm runs the file systems class of stress-ng for a minute, on a disk that it formats', async () => {
-  // A second for each of 48. There is no module of binderfs, and iomix would fill the whole disk.
-  const words = '--class filesystem --exclude binderfs --sequential 1 --iomix-bytes 64M --timeout 1'
+/** Of stress-ng's class of file systems: what needs more than there is here, and what is like others of it. */
+const LEFT_OUT = [
+  ...['binderfs', 'iomix', 'bind-mount', 'chattr', 'chmod', 'chown', 'dir', 'dirdeep', 'dirmany', 'dnotify'],
+  ...['dup', 'eventfd', 'fanotify', 'fcntl', 'file-ioctl', 'fpunch', 'fsize', 'fstat', 'handle', 'ioprio'],
+  ...['lease', 'locka', 'lockf', 'lockofd', 'mknod', 'open', 'procfs', 'symlink', 'touch', 'utime', 'verity'],
+]
+
+test('solo vm runs file system stressors of stress-ng one after another, on a disk that it formats', async () => {
+  // A second for each; all of them take a minute.
+  const words = `--class filesystem --exclude ${LEFT_OUT.join(',')} --sequential 1 --timeout 1`
   const script = `mkfs.ext4 -q $SOLO_DISK0 && mount $SOLO_DISK0 /mnt && exec stress-ng ${words} --temp-path /mnt`
   const machine = ['--backend', 'uml', '--disk', '1G']
   const { status, stdout, stderr } = await runCommand([...machine, '--', 'sh', '-c', script], folder)

@@ -44,7 +44,6 @@ describe.each(['root', 'pid1'])('restored guests of QEMU, as %s', (runAs) => {
 
 test.each([
   ['uml', "backend: 'uml'"],
-  ['restored', "backend: 'qemu', snapshot: true"],
   ['restored as PID 1', "backend: 'qemu', snapshot: true, runAs: 'pid1'"],
 ])(
   'a guest (%s) has the project, whose changes it keeps, and finds its disks',
@@ -96,7 +95,7 @@ test(
 
 test('Ctrl-C and SIGKILL of vitest leave nothing of a guest', TIMEOUT, async () => {
   for (const signal of ['SIGINT', 'SIGKILL'] as const) {
-    using fixture = new Fixture('guests', "backend: 'qemu', snapshot: true")
+    using fixture = new Fixture('guests', "backend: 'uml'")
     const child = fixture.start('run', 'forever')
     let output = ''
     child.stdout?.on('data', (chunk) => (output += String(chunk)))

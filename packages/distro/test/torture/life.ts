@@ -63,15 +63,13 @@ export async function recordLife(options: LifeOptions): Promise<Life> {
   await using stack = new AsyncDisposableStack()
   const machine = stack.use(await RecordedMachine.make({ folder, base: image, sizeBytes, signal }))
   const story = new Story({ folder, machine, key, onStep, signal })
-  await story.boot('first boot', 'a')
-  for (const [index, { known }] of releases.slice(1).entries()) {
-    const slot = index % 2 === 0 ? 'b' : 'a'
-    // The whole way once; afterwards by the engine alone, which takes half the time.
-    if (index === 0) await story.update(known, slot)
-    else {
-      await story.install(known, slot)
-      await story.boot(`trial of ${known.counter}`, slot)
-    }
+  const [, second, ...later] = releases
+  // The whole way once; afterwards by the engine alone, which takes half the time.
+  await story.begin(second?.known)
+  for (const [index, { known }] of later.entries()) {
+    const slot = index % 2 === 0 ? 'a' : 'b'
+    await story.install(known, slot)
+    await story.boot(`trial of ${known.counter}`, slot)
   }
   const known = judgeOptions(releases)
   const { phases, installed, variables } = story
@@ -161,32 +159,39 @@ class Story {
 
   /** Boots by firmware until the slot is blessed and its service has kept its files. */
   async boot(name: string, slot: 'a' | 'b'): Promise<void> {
-    this.#begin(name)
+    this.#enter(name)
     const { machine } = this.#tools
     await machine.boot(name, (vm) => untilBlessed(vm, slot, 0))
   }
 
-  /** Pushes a release to the running machine as a user does, and lets it try it. */
-  async update({ counter }: KnownRelease, slot: 'a' | 'b'): Promise<void> {
-    const name = `update to ${counter}`
-    this.#begin(name)
-    const { machine, folder } = this.#tools
-    await machine.boot(name, async (vm) => {
-      const [, fingerprint = ''] = await vm.console.waitFor(/certificate SHA-256 ([0-9A-F:]{95})/, {
-        timeoutMs: BOOT_MS,
-      })
-      await vm.console.waitFor(/boot blessed: solo/, { timeoutMs: BOOT_MS })
-      const device = `127.0.0.1:${vm.forwards[0]?.hostPort}`
-      await this.#solo('status', device, '--fingerprint', fingerprint)
-      await this.#solo('update', device, join(folder, 'layouts', String(counter)))
-      this.installed.set(`${name}: installed`, counter)
-      machine.disk.mark(`${name}: installed`)
-      const from = vm.console.text.length
-      this.#begin(`trial of ${counter}`)
-      machine.disk.mark(`trial of ${counter}`)
-      await this.#solo('reboot', device)
-      await untilBlessed(vm, slot, from)
+  /** Boots by firmware for the first time; pushes a release to the running machine as a user does, and lets it try it. */
+  async begin(release: KnownRelease | undefined): Promise<void> {
+    const name = 'first boot'
+    this.#enter(name)
+    await this.#tools.machine.boot(name, async (vm) => {
+      await untilBlessed(vm, 'a', 0)
+      if (release !== undefined) await this.#update(vm, release)
     })
+  }
+
+  async #update(vm: QemuMachine, { counter }: KnownRelease): Promise<void> {
+    const { machine, folder } = this.#tools
+    const [, fingerprint = ''] = await vm.console.waitFor(/certificate SHA-256 ([0-9A-F:]{95})/, {
+      timeoutMs: BOOT_MS,
+    })
+    const device = `127.0.0.1:${vm.forwards[0]?.hostPort}`
+    await this.#solo('status', device, '--fingerprint', fingerprint)
+    const name = `update to ${counter}`
+    this.#enter(name)
+    machine.disk.mark(name)
+    await this.#solo('update', device, join(folder, 'layouts', String(counter)))
+    this.installed.set(`${name}: installed`, counter)
+    machine.disk.mark(`${name}: installed`)
+    const from = vm.console.text.length
+    this.#enter(`trial of ${counter}`)
+    machine.disk.mark(`trial of ${counter}`)
+    await this.#solo('reboot', device)
+    await untilBlessed(vm, 'b', from)
   }
 
   /** Runs the command for whom the device knows. */
@@ -200,7 +205,7 @@ class Story {
   async install({ counter }: KnownRelease, slot: 'a' | 'b'): Promise<void> {
     const { disk } = this.#tools.machine
     const name = `installation of ${counter}`
-    this.#begin(name)
+    this.#enter(name)
     disk.mark(name)
     this.installed.set(`${name}: installed`, counter)
     const installs = [{ name, release: String(counter), slot }]
@@ -208,7 +213,7 @@ class Story {
     await recordInstalls(join(folder, 'layouts'), [{ disk, installs }], signal)
   }
 
-  #begin(name: string): void {
+  #enter(name: string): void {
     const { folder, machine, onStep } = this.#tools
     onStep(name)
     const last = this.phases.pop()
