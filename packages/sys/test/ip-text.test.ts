@@ -42,8 +42,11 @@ describe('formatIpv6() and parseIpv6()', () => {
   })
 
   test('shorten as the URL parser does', () => {
+    // It writes an IPv4-mapped address without decimals; the C library, below, writes it as we do.
+    const isMapped = (words: readonly number[]): boolean => words.slice(0, 6).join() === '0,0,0,0,0,65535'
     fc.assert(
       fc.property(groups, (words) => {
+        fc.pre(!isMapped(words))
         const full = words.map((word) => word.toString(16)).join(':')
         expect(`[${formatIpv6(toBytes(words))}]`).toBe(new URL(`http://[${full}]`).hostname)
       }),
