@@ -6,6 +6,7 @@ import { bootNamespace } from './boot/start-namespace.ts'
 import { bootQemu } from './boot/start-qemu.ts'
 import { bootUml } from './boot/start-uml.ts'
 import type { Vm } from './boot/vm.ts'
+import { endedBy } from './host/program.ts'
 
 export { objectionsTo } from './boot/choose.ts'
 export type { BootOptions, KernelChoice, Need, Prepared, Share } from './boot/options.ts'
@@ -36,6 +37,5 @@ export async function boot(options: BootOptions = {}): Promise<Vm> {
   checkNames(options)
   checkOptions(options)
   options.signal?.throwIfAborted()
-  const backend = await chooseBackend(options)
-  return STARTERS[backend](options)
+  return await endedBy(options.signal, async () => STARTERS[await chooseBackend(options)](options))
 }

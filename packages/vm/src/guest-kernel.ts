@@ -8,7 +8,7 @@ import { runProgram } from './host/program.ts'
 import { hostArchitecture, hostSystem } from './host/system.ts'
 import { type Kernel, type KernelFlavour, kernelPackage, provideKernel } from './kernel.ts'
 import type { Architecture } from './machine.ts'
-import { findProgram } from './qemu/launch.ts'
+import { findProgram } from './host/find-program.ts'
 
 /** Which kernel {@link debianKernel} gives. */
 export interface DebianKernelOptions {

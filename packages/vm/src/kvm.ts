@@ -10,7 +10,8 @@ import { QemuMissingError, VmError } from './errors.ts'
 import { deferred } from './host/deferred.ts'
 import { bootSector, PROBE_EXIT_STATUS, PROBE_MARK } from './kvm/boot-sector.ts'
 import { remembered } from './kvm/memory.ts'
-import { findProgram, guarded } from './qemu/launch.ts'
+import { findProgram } from './host/find-program.ts'
+import { guarded } from './qemu/launch.ts'
 import { acceleratorArgument, cpuModel } from './qemu/models.ts'
 
 /** What runs a guest's instructions: the host's CPU (`kvm`), or QEMU's translator (`tcg`). */

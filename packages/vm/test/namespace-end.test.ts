@@ -4,7 +4,7 @@ import { readdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test, vi } from 'vitest'
 import { GuestEndedError, GuestPanicError, GuestTimeoutError } from '../src/errors.ts'
 import { InitFailedError, type NamespaceMachine, type NamespaceOptions } from '../src/namespace.ts'
 import { childrenOf, descendantsOf, stateOf } from '../src/process-machine/process-tree.ts'
@@ -27,6 +27,16 @@ describe('how a guest ends', () => {
       reason: 'poweroff',
       init: { code: 0, signal: null },
     })
+  })
+
+  test("what has ended gets no signal any more: its process id may be somebody else's", async () => {
+    await using guest = await shell('exit 0')
+    await guest.exited
+    using kill = vi.spyOn(process, 'kill')
+    await guest.kill()
+    await guest.powerdown()
+    await guest[Symbol.asyncDispose]()
+    expect(kill).not.toHaveBeenCalled()
   })
 
   test('another exit status is what would be a panic, and told', async () => {

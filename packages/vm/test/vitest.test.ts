@@ -111,9 +111,12 @@ describe.concurrent('guestPool()', () => {
     expect(statuses(report)).toEqual([
       'after the crash: skipped',
       'before the crash: passed',
+      'crashes beside others: failed',
       'crashes: failed',
+      'ends beside others: passed',
       'hangs: failed',
       'is unharmed: passed',
+      'runs beside a crash: failed',
       'runs: passed',
       'the clock goes on %i: skipped',
       'the clock is set: skipped',
@@ -123,6 +126,8 @@ describe.concurrent('guestPool()', () => {
         ?.failureMessages[0]
     expect(message('crashes')).toContain('GuestWorkerError: the worker in the guest was killed by SIGSEGV')
     expect(message('crashes')).toContain('last words')
+    expect(message('crashes beside others')).toContain('was killed by SIGKILL')
+    expect(message('runs beside a crash')).toContain('was killed by SIGKILL')
     expect(message('hangs')).toContain('the worker in the guest did not answer for 1.5 s')
     expect(output).toContain("clock.fixture.ts is skipped: namespace: needs 'clock': the clock is the host's")
     const whole = (name: string): string | undefined =>

@@ -1,6 +1,6 @@
 /** Which backend carries a guest: the one that was asked for, if it can; with `'auto'` the cheapest that can. */
 import { UnsupportedError, type Objection } from '../errors.ts'
-import { findProgram } from '../qemu/launch.ts'
+import { findProgram } from '../host/find-program.ts'
 import type { Architecture, Backend } from '../machine.ts'
 import { namespaceSupport } from '../namespace.ts'
 import { hostArchitecture } from '../host/system.ts'

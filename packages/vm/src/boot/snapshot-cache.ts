@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs'
 import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
+import { isLeftBehind, ownerMark } from '../host/owner.ts'
 import { defaultCacheFolder } from '../kvm.ts'
 
 /** Raised when what a saved machine consists of changes, so that old ones are not restored. */
@@ -43,7 +44,7 @@ export function findSnapshot(key: string): string | undefined {
 export async function keepSnapshot(key: string, save: (folder: string) => Promise<void>): Promise<string> {
   mkdirSync(snapshotsFolder(), { recursive: true })
   const folder = join(snapshotsFolder(), key)
-  const scratch = mkdtempSync(join(snapshotsFolder(), `${SCRATCH_PREFIX}${process.pid}-`))
+  const scratch = mkdtempSync(join(snapshotsFolder(), `${SCRATCH_PREFIX}${ownerMark()}-`))
   try {
     await save(scratch)
     await rename(scratch, folder).catch((error: unknown) => {
@@ -71,7 +72,7 @@ function snapshotsFolder(): string {
 export function prune(folder: string, kept: number): void {
   const names = readdirSync(folder)
   for (const name of names.filter((each) => each.startsWith(SCRATCH_PREFIX)))
-    if (!isAlive(Number(name.split('-')[1]))) dropSnapshot(join(folder, name))
+    if (isLeftBehind(join(folder, name), name.slice(SCRATCH_PREFIX.length))) dropSnapshot(join(folder, name))
   const machines = names
     .filter((name) => !name.startsWith(SCRATCH_PREFIX))
     .map((name) => ({ path: join(folder, name), usedMs: usedMs(join(folder, name)) }))
@@ -82,8 +83,4 @@ export function prune(folder: string, kept: number): void {
 
 function usedMs(path: string): number {
   return statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? 0
-}
-
-function isAlive(pid: number): boolean {
-  return existsSync(`/proc/${pid}`)
 }

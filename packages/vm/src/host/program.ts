@@ -1,8 +1,10 @@
 // Running the host's programs (apt-get, dpkg-deb, xz): output captured, killed with us, missing ones named.
+import { AsyncLocalStorage } from 'node:async_hooks'
 import { type ChildProcess, spawn } from 'node:child_process'
 import type { Readable } from 'node:stream'
 import { ProvisionError } from './error.ts'
 import { errorCode } from './files.ts'
+import { findProgram } from './find-program.ts'
 
 const running = new Set<ChildProcess>()
 
@@ -40,6 +42,24 @@ export interface ProgramResult {
 /** Kills every program that was started here and still runs; for the end of the process. */
 export function killPrograms(): void {
   for (const child of running) child.kill('SIGKILL')
+}
+
+/** What ends the programs that run for somebody who may not want to wait any more. */
+const ending = new AsyncLocalStorage<AbortSignal>()
+
+/**
+ * Does `work`, whose programs are killed when the signal is aborted, however deep in it they are started.
+ *
+ * @throws the signal's reason then
+ */
+export async function endedBy<T>(signal: AbortSignal | undefined, work: () => Promise<T>): Promise<T> {
+  if (signal === undefined) return await work()
+  try {
+    return await ending.run(signal, work)
+  } catch (error) {
+    signal.throwIfAborted()
+    throw error
+  }
 }
 
 /**
@@ -88,23 +108,41 @@ function start(
 ): ChildProcess {
   // Messages are parsed, so they have to be in the one language that is known.
   const env = { ...process.env, LC_ALL: 'C', ...options.env }
-  const child = spawn(file, args, { stdio, env, ...(options.cwd === undefined ? {} : { cwd: options.cwd }) })
+  const child = spawn(...mortal(file, args), {
+    stdio,
+    env,
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+  })
   running.add(child)
   return child
 }
 
+/** The command that ends with us, even by SIGKILL: an apt-get that is left behind would keep its lock. */
+function mortal(file: string, args: readonly string[]): [file: string, args: readonly string[]] {
+  const [program, setpriv] = [findProgram(file), findProgram('setpriv')]
+  if (program === undefined || setpriv === undefined) return [file, args]
+  return [setpriv, ['--pdeathsig', 'KILL', '--', program, ...args]]
+}
+
 function ended(file: string, child: ChildProcess, signal?: AbortSignal): Promise<number> {
   return new Promise((resolve, reject) => {
-    signal?.addEventListener('abort', () => {
-      child.kill('SIGKILL')
-      reject(signal.reason)
-    })
+    const over = new AbortController()
+    for (const each of [signal, ending.getStore()]) {
+      const end = (): void => {
+        child.kill('SIGKILL')
+        reject(each?.reason)
+      }
+      if (each?.aborted === true) end()
+      else each?.addEventListener('abort', end, { signal: over.signal })
+    }
     child.once('error', (error) => {
       running.delete(child)
+      over.abort()
       reject(errorCode(error) === 'ENOENT' ? missing(file) : error)
     })
     child.once('close', (code) => {
       running.delete(child)
+      over.abort()
       resolve(code ?? 128)
     })
   })

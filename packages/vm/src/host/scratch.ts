@@ -2,6 +2,7 @@
 import { mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { randomBytes } from 'node:crypto'
 import { basename, dirname, join } from 'node:path'
+import { isLeftBehind, ownerMark } from './owner.ts'
 
 const alive = new Set<string>()
 let hooked = false
@@ -23,7 +24,7 @@ export function scratchBeside(target: string): Scratch {
   const prefix = `.${basename(target)}.part-`
   mkdirSync(parent, { recursive: true })
   sweep(parent, prefix)
-  const folder = join(parent, `${prefix}${process.pid}-${randomBytes(4).toString('hex')}`)
+  const folder = join(parent, `${prefix}${ownerMark()}-${randomBytes(4).toString('hex')}`)
   alive.add(folder)
   mkdirSync(folder)
   return {
@@ -41,17 +42,8 @@ function removeAll(): void {
 
 function sweep(parent: string, prefix: string): void {
   for (const name of readdirSync(parent)) {
-    if (!name.startsWith(prefix)) continue
-    const pid = Number.parseInt(name.slice(prefix.length), 10)
-    if (pid !== process.pid && !isRunning(pid)) rmSync(join(parent, name), { recursive: true, force: true })
-  }
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return error instanceof Error && 'code' in error && error.code === 'EPERM'
+    const path = join(parent, name)
+    if (name.startsWith(prefix) && isLeftBehind(path, name.slice(prefix.length)))
+      rmSync(path, { recursive: true, force: true })
   }
 }

@@ -12,7 +12,7 @@ import { pipeline } from 'node:stream/promises'
 import { sha256 } from '../host/files.ts'
 import { fillOnce } from '../host/once.ts'
 import { streamProgram } from '../host/program.ts'
-import { findProgram } from '../qemu/launch.ts'
+import { findProgram } from '../host/find-program.ts'
 
 /** Raised when what is kept changes, so that old caches are not used. */
 const LAYOUT_VERSION = 1

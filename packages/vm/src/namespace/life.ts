@@ -15,7 +15,8 @@ import { childrenOf, signal, stateOf, stopTree } from '../process-machine/proces
 import { signalNumber } from '../process-machine/signals.ts'
 import { staticProgram } from '../process-machine/static-program.ts'
 import { workFolder } from '../process-machine/work-folder.ts'
-import { findProgram, guarded } from '../qemu/launch.ts'
+import { findProgram } from '../host/find-program.ts'
+import { guarded } from '../qemu/launch.ts'
 import type { Plan } from './options.ts'
 import { setupProgram, WORDS } from './setup.ts'
 import { Terminal } from './terminal.ts'
@@ -117,6 +118,8 @@ export class NamespaceLife implements Life {
   #stderr = ''
   #running = false
   #killed = false
+  /** Its processes have been reaped: their ids may be others'. */
+  #gone = false
 
   constructor(child: ChildProcess, terminal: Terminal, options: LifeOptions) {
     this.#child = child
@@ -142,6 +145,7 @@ export class NamespaceLife implements Life {
   }
 
   kill(): void {
+    if (this.#gone) return
     this.#killed = true
     // With PID 1 the kernel ends all others first, and `unshare` sees its end: then nothing is left. Without it
     // `unshare` takes its child along (--kill-child).
@@ -157,7 +161,7 @@ export class NamespaceLife implements Life {
   }
 
   powerdown(): void {
-    if (this.#initPid !== undefined) signal(this.#initPid, this.#options.powerdownSignal)
+    if (this.#initPid !== undefined && !this.#gone) signal(this.#initPid, this.#options.powerdownSignal)
   }
 
   #hear(text: string, sync: Duplex): void {
@@ -196,6 +200,7 @@ export class NamespaceLife implements Life {
     })
     const [code, name] = await ended.promise
     await this.#awaitInit()
+    this.#gone = true
     await this.#terminal.end(DRAIN_MS)
     for (const stream of [this.#child.stderr, this.#child.stdio[3], this.#child.stdio[4]]) stream?.destroy()
     const failed = this.#words.includes(FAILED)

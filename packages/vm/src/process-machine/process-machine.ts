@@ -182,7 +182,8 @@ export class ProcessMachine implements Machine {
 
   #kill(): void {
     this.#killed = true
-    this.#life?.kill()
+    // After the end its process ids may be others'.
+    if (!this.#over) this.#life?.kill()
   }
 
   /** One life after the other, until one ends that has no successor. */

@@ -1,33 +1,29 @@
 /** Temporary folders of guests, named so that those of a process that was killed are found and removed by the next. */
-import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { stateOf } from './process-tree.ts'
+import { isLeftBehind, ownerMark } from '../host/owner.ts'
+
+const PREFIX = 'solo-guest-'
 
 let swept = false
 
 /** A new, empty folder for a guest of this process. Whoever has it removes it. */
 export function workFolder(): string {
-  const space = pidNamespace()
-  if (!swept) sweep(space)
+  if (!swept) sweep()
   swept = true
-  return mkdtempSync(join(tmpdir(), `solo-guest-${space}-${process.pid}-`))
+  return mkdtempSync(join(tmpdir(), `${PREFIX}${ownerMark()}-`))
 }
 
-/** Removes what killed processes of this pid namespace have left: of others we cannot tell whether they live. */
-function sweep(space: string): void {
+/** Removes what killed processes have left. */
+function sweep(): void {
   for (const name of readdirSync(tmpdir())) {
-    const [, owner, pid] = /^solo-guest-(\d+)-(\d+)-/.exec(name) ?? []
-    if (owner !== space || stateOf(Number(pid)) !== undefined) continue
+    const path = join(tmpdir(), name)
+    if (!name.startsWith(PREFIX) || !isLeftBehind(path, name.slice(PREFIX.length))) continue
     try {
-      rmSync(join(tmpdir(), name), { recursive: true, force: true })
+      rmSync(path, { recursive: true, force: true })
     } catch {
       // Another user's, or another process is at it.
     }
   }
-}
-
-/** The number in `pid:[4026531836]`. */
-function pidNamespace(): string {
-  return /\d+/.exec(readlinkSync('/proc/self/ns/pid'))?.[0] ?? '0'
 }

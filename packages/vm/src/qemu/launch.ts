@@ -3,11 +3,10 @@
  * ends, however that ends (SIGKILL too).
  */
 import { spawn, type ChildProcess } from 'node:child_process'
-import { accessSync, constants } from 'node:fs'
-import { delimiter, join } from 'node:path'
 import type { Duplex, Readable, Writable } from 'node:stream'
 import { QemuMissingError, VmError } from '../errors.ts'
 import { deferred } from '../host/deferred.ts'
+import { findProgram } from '../host/find-program.ts'
 
 /** A started QEMU with its streams. */
 export interface Launched {
@@ -88,19 +87,4 @@ export async function launch(
   if (!stdin || !stdout || !stderr || pid === undefined)
     throw new VmError(`${program}: started without its pipes`)
   return { process: child, pid, stdin, stdout, stderr, sockets }
-}
-
-/** Where `program` is: itself if it is a path, else the first of PATH that may be executed. */
-export function findProgram(program: string): string | undefined {
-  const folders = program.includes('/') ? [''] : (process.env['PATH'] ?? '').split(delimiter)
-  return folders.map((folder) => (folder === '' ? program : join(folder, program))).find(isExecutable)
-}
-
-function isExecutable(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
 }

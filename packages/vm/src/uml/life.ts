@@ -151,6 +151,8 @@ export class UmlLife implements Life {
   #stderr = ''
   #initPid: number | undefined
   #killed = false
+  /** Its processes have been reaped: their ids may be others'. */
+  #gone = false
 
   constructor(child: ChildProcess, options: UmlLifeOptions, work: string) {
     this.#child = child
@@ -168,6 +170,7 @@ export class UmlLife implements Life {
   }
 
   kill(): void {
+    if (this.#gone) return
     this.#killed = true
     signal(this.#init ?? this.pid, 'SIGKILL')
   }
@@ -212,6 +215,7 @@ export class UmlLife implements Life {
     this.#child.once('exit', (code, name) => ended.resolve([code, name]))
     const [code, name] = await ended.promise
     await this.#awaitLeftovers()
+    this.#gone = true
     await Promise.race([drained, delay(DRAIN_MS)])
     for (const stream of [stdin, stdout, stderr, stdio[CONTROL_FD]]) stream?.destroy()
     rmSync(this.#work, { recursive: true, force: true })

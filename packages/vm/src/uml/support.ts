@@ -1,6 +1,6 @@
 /** Whether this machine can run User Mode Linux guests. */
 import { spawnSync } from 'node:child_process'
-import { findProgram } from '../qemu/launch.ts'
+import { findProgram } from '../host/find-program.ts'
 import { namespaceArguments } from './life.ts'
 import { findUml } from './options.ts'
 

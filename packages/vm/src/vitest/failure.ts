@@ -1,11 +1,11 @@
 /**
  * The report of a test file whose worker or guest was lost, in the words that the worker would have used: the test
- * that ran fails with the guest's error, those that had ended keep their result, those that never ran are skipped.
+ * that ran fails with the guest's error (where tests are concurrent, all that ran), those that had ended keep their result, those that never ran are skipped.
  */
 import { relative } from 'node:path'
 import type { RunnerTask, RunnerTaskEventPack, RunnerTaskResultPack, RunnerTestFile } from 'vitest'
 import type { TestProject } from 'vitest/node'
-import type { Progress } from './frames.ts'
+import type { EndedTest, RunningTest } from './frames.ts'
 import type { Place } from './machine-literal.ts'
 
 /** An error as reporters take it. */
@@ -13,12 +13,10 @@ type ReportedError = NonNullable<NonNullable<RunnerTask['result']>['errors']>[nu
 
 /** What a worker told of the tests before it was lost. */
 export interface KnownProgress {
-  /** The test that ran. */
-  running: string | null
-  /** Where that stands. */
-  location?: Progress['location']
+  /** The tests that ran. */
+  running: readonly RunningTest[]
   /** Tests that had ended. */
-  readonly ended: Map<string, NonNullable<Progress['ended']>>
+  readonly ended: Map<string, EndedTest>
 }
 
 /** Calls to be made of vitest, as its workers make them. */
@@ -75,11 +73,13 @@ export function failureOf(
 
 function endOf(
   test: RunnerTask,
-  ended: Progress['ended'],
-  { running, location }: KnownProgress,
+  ended: EndedTest | undefined,
+  { running }: KnownProgress,
   error: Error,
 ): NonNullable<RunnerTask['result']> {
-  if (test.id === running) return { state: 'fail', errors: [reported(error, placeIn(test.file, location))] }
+  // Of several that ran at the time nobody can tell whose doing it was.
+  const ran = running.find(({ id }) => id === test.id)
+  if (ran !== undefined) return { state: 'fail', errors: [reported(error, placeIn(test.file, ran.location))] }
   if (ended?.state === 'pass') return { state: 'pass', duration: ended.durationMs }
   if (ended?.state === 'fail')
     return {
@@ -90,7 +90,7 @@ function endOf(
   return { state: 'skip' }
 }
 
-function placeIn({ filepath }: RunnerTestFile, location: KnownProgress['location']): Place | undefined {
+function placeIn({ filepath }: RunnerTestFile, location: RunningTest['location']): Place | undefined {
   return location && { file: filepath, ...location }
 }
 

@@ -62,14 +62,25 @@ export interface WorkerProgram {
   readonly folder: string
 }
 
-/** A test that begins, and the end of the one before it. */
+/** Which tests run, and which have ended since that was told last. */
 export interface Progress {
-  /** Id of the test that runs now, or null between tests. */
-  readonly running: string | null
+  /** Several where tests are concurrent, none between tests. */
+  readonly running: readonly RunningTest[]
+  readonly ended: readonly EndedTest[]
+}
+
+/** A test that has begun. */
+export interface RunningTest {
+  readonly id: string
   /** Where it stands in its file, from 1. */
   readonly location?: { readonly line: number; readonly column: number }
-  /** The test that ended: its id, `pass` or `fail` or what else vitest says, and its duration in milliseconds. */
-  readonly ended?: { readonly id: string; readonly state: string; readonly durationMs: number }
+}
+
+/** A test that has ended: `pass`, `fail` or what else vitest says, and its duration in milliseconds. */
+export interface EndedTest {
+  readonly id: string
+  readonly state: string
+  readonly durationMs: number
 }
 
 /** Makes a frame of `kind` around `body`. */

@@ -52,7 +52,7 @@ export class GuestPoolWorker implements PoolWorker {
   readonly #ownCalls = new OwnCalls((message) => this.#events.emit('message', message))
   #start: Request<'start'> | undefined
   #connection: Connection | undefined
-  #progress: KnownProgress = { running: null, ended: new Map() }
+  #progress: KnownProgress = { running: [], ended: new Map() }
   /** Files that run now: those whose failure is to be told when the worker is lost. */
   #running: string[] = []
   #isStopped = false
@@ -114,7 +114,7 @@ export class GuestPoolWorker implements PoolWorker {
   async #run(request: Request<'run'> | Request<'collect'>): Promise<void> {
     const files = request.context.files.map(({ filepath }) => filepath)
     this.#running = files
-    this.#progress = { running: null, ended: new Map() }
+    this.#progress = { running: [], ended: new Map() }
     let wish: FileMachine | undefined
     try {
       wish = await machineOfFiles(this.#options, files)
@@ -169,10 +169,9 @@ export class GuestPoolWorker implements PoolWorker {
       hangTimeoutMs: machine.blockedTimeoutMs ?? 60_000,
       calls: hostCalls(this.#writableFolders()),
       onMessage: (message) => this.#receive(message),
-      onProgress: ({ running, location, ended }) => {
+      onProgress: ({ running, ended }) => {
         this.#progress.running = running
-        this.#progress.location = location
-        if (ended) this.#progress.ended.set(ended.id, ended)
+        for (const test of ended) this.#progress.ended.set(test.id, test)
       },
       // Output that goes past vitest's console: `process.stdout.write`, child processes, native code.
       onOutput: (fd, bytes) => void (fd === 1 ? outputStream : errorStream).write(bytes),

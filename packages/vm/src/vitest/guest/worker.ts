@@ -5,10 +5,17 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import type * as VitestRuntime from 'vitest/runtime'
 import type * as VitestWorker from 'vitest/worker'
-import type { RunnerTestFile, WorkerGlobalState } from 'vitest'
+import type { RunnerTestFile, Test, WorkerGlobalState } from 'vitest'
 import { reseed } from '../../guest/own-randomness.ts'
 import { decodeValue, encodeValue } from '../clone.ts'
-import { FRAME, frame, type FrameKind, type Progress, type WorkerProgram } from '../frames.ts'
+import {
+  FRAME,
+  frame,
+  type FrameKind,
+  type Progress,
+  type RunningTest,
+  type WorkerProgram,
+} from '../frames.ts'
 import type { HostCalls } from '../host-calls.ts'
 import { Locations } from './locations.ts'
 import { StackMapper } from './stacks.ts'
@@ -174,28 +181,36 @@ function sendCoverage(host: Host, meta: unknown): void {
  */
 function reportProgress(state: WorkerGlobalState, channel: WorkerChannel, locations: Locations): void {
   let current = state.current
+  /** Those that have begun and are not known to have ended: of concurrent ones `current` is the last. */
+  const begun = new Map<string, Test>()
   Object.defineProperty(state, 'current', {
     configurable: true,
     enumerable: true,
     get: () => current,
     set: (task: WorkerGlobalState['current']) => {
-      const previous = current
       current = task
-      const location = task && (task.location ?? locations.of(task.id))
+      const ended = [...begun.values()].filter((test) => test !== task && hasEnded(test))
+      for (const { id } of ended) begun.delete(id)
+      if (task?.type === 'test') begun.set(task.id, task)
       const progress: Progress = {
-        running: task?.type === 'test' ? task.id : null,
-        ...(location ? { location: { line: location.line, column: location.column } } : {}),
-        ...(previous?.type === 'test' && previous.id !== task?.id
-          ? {
-              ended: {
-                id: previous.id,
-                state: previous.result?.state ?? 'run',
-                durationMs: previous.result?.duration ?? 0,
-              },
-            }
-          : {}),
+        running: [...begun.values()].map((test) => runningTest(test, locations)),
+        ended: ended.map(({ id, result }) => ({
+          id,
+          state: result?.state ?? 'run',
+          durationMs: result?.duration ?? 0,
+        })),
       }
       channel.send(frame(FRAME.progress, encodeValue(progress)))
     },
   })
+}
+
+function hasEnded({ result }: Test): boolean {
+  return result !== undefined && result.state !== 'run' && result.state !== 'queued'
+}
+
+function runningTest(test: Test, locations: Locations): RunningTest {
+  const location = test.location ?? locations.of(test.id)
+  if (location === undefined) return { id: test.id }
+  return { id: test.id, location: { line: location.line, column: location.column } }
 }
