@@ -57,6 +57,35 @@ test('ensureBootEntries() writes nothing when all is as it should be', () => {
   expect(state()).toEqual(before)
 })
 
+test('ensureBootEntries() knows its entries again in what firmware has made of them, and those of another disk not', () => {
+  using folder = variablesFolder()
+  ensureBootEntries(partition, folder.path)
+  for (let boot = 0; boot < 3; boot += 1) {
+    for (const name of ['Boot0000', 'Boot0001', 'Boot0002', 'Boot0003']) {
+      const value = Buffer.from(readVariable(name, GLOBAL_VENDOR, folder.path) ?? [])
+      const title = 6 + 2 * ('Solo 1'.length + 1)
+      // The way to the disk before its partition (PCI root), another attribute, and two bytes at the end.
+      const root = Buffer.from('02010c00d041030a00000000', 'hex')
+      value.writeUInt32LE(0x101, 0)
+      value.writeUInt16LE(value.readUInt16LE(4) + root.length, 4)
+      const rewritten = Buffer.concat([
+        value.subarray(0, title),
+        root,
+        value.subarray(title),
+        Buffer.alloc(2),
+      ])
+      writeVariable(name, GLOBAL_VENDOR, rewritten, folder.path)
+    }
+    expect(ensureBootEntries(partition, folder.path)).toBe('as they should be')
+  }
+  const other = { ...partition, guid: partition.guid.replace('0', 'f') }
+  expect(ensureBootEntries(other, folder.path)).toBe('first Boot0004 Boot0005 Boot0006 Boot0007')
+  // Damaged ones are nobody's.
+  rmSync(join(folder.path, `Boot0004-${GLOBAL_VENDOR}`))
+  writeVariable('Boot0004', GLOBAL_VENDOR, Uint8Array.of(1, 0, 0, 0, 255, 255, 83), folder.path)
+  expect(ensureBootEntries(other, folder.path)).toContain('Boot0008')
+})
+
 test('ensureBootEntries() puts its entries back in front, and leaves those of others after them', () => {
   using folder = variablesFolder()
   ensureBootEntries(partition, folder.path)

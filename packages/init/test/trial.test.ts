@@ -293,6 +293,27 @@ test('makeTrial() does not bless a slot whose kernel image has rotted, and leave
   expect(files()).toEqual(['soloa+2-1.efi'])
 })
 
+test('makeTrial() blesses later what it could not bless at once', async () => {
+  install({ 'soloa+2-1.efi': 1 })
+  const image = join(boot.root, 'EFI/Linux/soloa+2-1.efi')
+  const whole = boot.kernels.get(1) ?? new Uint8Array()
+  writeFileSync(image, whole.subarray(0, 4000))
+  const booted = await machine('soloa+2-1.efi', {}, { trial: false, counter: 1 })
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  try {
+    booted.trial.open()
+    booted.becomeWell()
+    await expect.poll(() => booted.trial.status().state).toBe('failed')
+    writeFileSync(image, whole)
+    vi.advanceTimersByTime(30_000)
+    await expect.poll(() => booted.boot.blessed).toBe(true)
+    expect(booted.trial.status().state).toBe('passed')
+    expect(files()).toEqual(['soloa+3-0.efi'])
+  } finally {
+    vi.useRealTimers()
+  }
+})
+
 test('makeTrial() takes a shutdown for no verdict: the next boot has another try', async () => {
   install({ 'soloa+3-0.efi': 1, 'solob+2-1.efi': 2 })
   const booted = await machine('solob+2-1.efi', {

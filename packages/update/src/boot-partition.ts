@@ -56,8 +56,7 @@ const againMs = 50
 export async function mountBootPartition(options: MountBootOptions): Promise<BootPartition & Disposable> {
   const { device, mountPoint, access = 'write' } = options
   makeFolder(mountPoint, 0o700)
-  // One of our own that was killed may have left it.
-  while (isMountPoint(readMountinfo(), mountPoint)) unmount({ target: mountPoint })
+  unmountLeftBehind(mountPoint)
   await mountInTime(device, mountPoint, access === 'read' ? `ro,${mountOptions}` : mountOptions)
   try {
     let path = mountPoint
@@ -70,6 +69,16 @@ export async function mountBootPartition(options: MountBootOptions): Promise<Boo
     unmount({ target: mountPoint })
     throw error
   }
+}
+
+/**
+ * Unmounts what one of our own that was killed has left at a mount point: as long as it is there, for reading only, PID 1
+ * cannot write to that partition.
+ *
+ * @throws SysError `EBUSY` it is in use
+ */
+export function unmountLeftBehind(mountPoint: string): void {
+  while (isMountPoint(readMountinfo(), mountPoint)) unmount({ target: mountPoint })
 }
 
 async function mountInTime(device: string, target: string, vfatOptions: string): Promise<void> {

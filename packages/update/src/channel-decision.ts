@@ -17,7 +17,11 @@ export interface ChannelSituation {
   /** The release that runs. */
   readonly running: { readonly counter: number }
   /** The release that is whole in the other slot, and would be started next; null when there is none. */
-  readonly other: { readonly counter: number } | null
+  readonly other: {
+    readonly counter: number
+    /** Whether the channel has installed it: then the channel may take it back. */
+    readonly isOurs?: boolean
+  } | null
   /** The last release that was tried here and given up, and why; null when none was. */
   readonly givenUp: GivenUp | null
   /** What tells this machine from others: `/etc/machine-id`. */
@@ -71,14 +75,21 @@ export type ChannelDecision =
 export function decideOnChannel(situation: ChannelSituation): ChannelDecision {
   const { pointer, running, other, givenUp, hold = false, machineId, nowSeconds } = situation
   const { version, counter, digest } = pointer.release
-  if (counter <= running.counter) return none(`the channel has ${version}, which is not newer than what runs`)
   const isInstalled = other?.counter === counter
+  const isOlder = other !== null && other.counter > counter
+  // What is installed stays installed: who withdraws a release stops those machines that have not got it.
+  const next = isOlder ? `; release ${other.counter} is installed, and tried at the next boot` : ''
+  if (counter <= running.counter)
+    return none(`the channel has ${version}, which is not newer than what runs${next}`)
+  // Somebody has brought a newer one by hand.
+  if (isOlder && other.isOurs !== true) return wait(`the channel has ${version}${next}`)
   // One that has been installed again has not been given up again.
   const refusal = isInstalled ? null : refusalOf(givenUp, situation)
   if (refusal !== null) return refusal
-  // These hold for the restart too: a release that turns out to be bad is stopped where it has got to.
-  if (hold) return wait('updates of this device are on hold')
-  if (pointer.hold) return wait(`the channel is on hold with ${version}`)
+  // These hold for our restart too. A boot for another reason still tries what is installed, and the gate judges it.
+  const held = isInstalled ? ', which is installed, and tried at the next boot' : ''
+  if (hold) return wait(`updates of this device are on hold${isInstalled ? `: ${version}${held}` : ''}`)
+  if (pointer.hold) return wait(`the channel is on hold with ${version}${held}`)
   const act = (reason: string): ChannelDecision =>
     isInstalled
       ? { action: 'restart', reason: `${version} is installed and will be tried at the next boot` }

@@ -11,7 +11,7 @@ import { dirname } from 'node:path'
 import { parseArgs } from 'node:util'
 import { IOPRIO_CLASS_IDLE, IOPRIO_WHO_PROCESS } from '@pkg/sys/constants'
 import { ioprio_set } from '@pkg/sys/limits'
-import { mountBootPartition, openBootFolder } from './boot-partition.ts'
+import { mountBootPartition, openBootFolder, unmountLeftBehind } from './boot-partition.ts'
 import type { BootPartition } from './slot.ts'
 import { devicePaths } from './updater/device.ts'
 import { Installer } from './updater/installer.ts'
@@ -41,6 +41,7 @@ export async function runUpdater(args: readonly string[]): Promise<void> {
   const paths = { bootState: values['boot-state'], release, trust, keptTrust: values['kept-trust'] }
   await mkdir(dirname(socket), { recursive: true })
   const { 'mount-point': mountPoint, 'boot-folder': bootFolder } = values
+  unmountLeftBehind(mountPoint)
   const openBoot = async (device: string, access: 'read' | 'write'): Promise<BootPartition & Disposable> =>
     bootFolder === undefined
       ? await mountBootPartition({ device, mountPoint, access })

@@ -40,6 +40,24 @@ describe('decideOnChannel()', () => {
     ['an older one than runs', { running: { counter: 14 } }, 'none', /not newer/],
     ['one that waits for its boot', { other: { counter: 13 } }, 'restart', /installed and will be tried/],
     [
+      'an older one than somebody has installed by hand',
+      { other: { counter: 14 } },
+      'wait',
+      /the channel has 1\.3; release 14 is installed, and tried at the next boot/,
+    ],
+    [
+      'one in place of another that was withdrawn',
+      { other: { counter: 14, isOurs: true } },
+      'install',
+      /1\.3/,
+    ],
+    [
+      'none in place of another that was withdrawn',
+      { running: { counter: 13 }, other: { counter: 14, isOurs: true } },
+      'none',
+      /not newer than what runs; release 14 is installed/,
+    ],
+    [
       'one that waits for its boot, on hold',
       { other: { counter: 13 }, pointer: with_({ hold: true }) },
       'wait',

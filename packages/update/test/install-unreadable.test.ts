@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { installRelease, MediumError } from '../src/install.ts'
 import type { BlobSource } from '../src/source.ts'
-import { freeState } from '../src/updater/slot-states.ts'
+import { freeState, slotEntryOf } from '../src/updater/slot-states.ts'
 import {
   diskWith,
   expectInstalled,
@@ -160,8 +160,8 @@ describe('installRelease() and a disk that is failing', () => {
 })
 
 describe('freeState() and blocks that cannot be read', () => {
-  const state = ({ boot, target }: SimulatedMachine): ReturnType<typeof freeState> =>
-    freeState('solo-b', boot, target)
+  const state = async ({ boot, target }: SimulatedMachine): ReturnType<typeof freeState> =>
+    await freeState('solo-b', await slotEntryOf('solo-b', boot), target)
 
   test('calls a slot without its first block partial, with an entry or without', async () => {
     for (const disk of [diskWith(), diskWith(one)])

@@ -1,5 +1,5 @@
 // Following a channel: the agent fetches, as it has the network; what is installed the updater decides by itself.
-import { readFile, rename, writeFile } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { BootState } from '@pkg/init/boot-state'
 import type { MachineStatus } from '@pkg/init/control'
@@ -15,6 +15,7 @@ import { httpSource } from '@pkg/update/http-source'
 import { registrySource } from '@pkg/update/registry-source'
 import { effectiveTrust } from '@pkg/update/trust'
 import type { ReleaseDocuments } from '@pkg/update/release'
+import { replaceFile } from '@pkg/update/replace-file'
 import type { BlobSource } from '@pkg/update/source'
 import type { InstalledMessage, SlotState } from '@pkg/update/updater-protocol'
 import { z } from 'zod'
@@ -66,6 +67,8 @@ const seenSchema = z.object({
   ...{ channel: z.string(), appliance: z.string(), board: z.string() },
   /** The newest pointer that was believed: whoever shows an older one holds the device back. */
   ...{ issuedSeconds: z.number(), trustVersion: z.number() },
+  /** Counter of the release that this channel has installed last. */
+  installed: z.number().optional(),
   /** A release that was given up without a word and was installed once more, and when. */
   retried: z.object({ counter: z.number(), atSeconds: z.number() }).optional(),
 })
@@ -145,7 +148,10 @@ export class Channel {
       },
       situation: {
         running: release,
-        other: other === undefined || other.counter === null ? null : { counter: other.counter },
+        other:
+          other === undefined || other.counter === null
+            ? null
+            : { counter: other.counter, isOurs: other.counter === seen?.installed },
         givenUp,
         // Without one it is somewhere among all the same.
         machineId: ((await this.#read(files.machineId, 'none')) ?? '').trim(),
@@ -181,7 +187,8 @@ export class Channel {
     } else if (event.type === 'failed') {
       this.#tell(messageOf(event.error))
     } else {
-      const { version, slot } = event.installed
+      const { version, counter, slot } = event.installed
+      if (this.#seen) await this.#keep({ ...this.#seen, installed: counter })
       this.#tell(`${version} is in ${slot}, and is tried at the next boot`)
     }
   }
@@ -211,8 +218,10 @@ export class Channel {
     const { appliance, board, givenUp, uptimeMs } = this.#device
     const { version, counter } = pointer.release
     const { issuedSeconds } = pointer
-    const seen: Seen = { channel: this.#context.settings.name, appliance, board, issuedSeconds, trustVersion }
-    const before = { ...seen, retried: this.#seen?.retried }
+    const { installed, retried } = this.#seen ?? {}
+    const place = { channel: this.#context.settings.name, appliance, board }
+    const seen: Seen = { ...place, issuedSeconds, trustVersion, installed }
+    const before = { ...seen, retried }
     this.#isRetry = action === 'install' && givenUp?.counter === counter
     if (!this.#isRetry) return void (await this.#keep(before))
     const atSeconds = Math.floor(Date.now() / 1000)
@@ -233,8 +242,7 @@ export class Channel {
     if (text === this.#keptText) return true
     const file = join(this.#context.folder, SEEN_FILE)
     try {
-      await writeFile(`${file}.new`, text)
-      await rename(`${file}.new`, file)
+      await replaceFile(file, text)
       this.#keptText = text
       this.#complaints.delete(file)
       return true

@@ -4,7 +4,7 @@
  * for the one loader as it takes until the counter of a bad slot has run out and the other slot is chosen. Without
  * them the firmware would end in its shell.
  */
-import { encodeLoadOption, type EntryPartition } from './load-option.ts'
+import { encodeLoadOption, type EntryPartition, isLoadOption, type LoadOption } from './load-option.ts'
 import { EFIVARS, GLOBAL_VENDOR, readVariable, variableNames, writeVariable } from './variables.ts'
 
 /** Three tries of the bad slot, and one for the good one. */
@@ -24,9 +24,9 @@ const LOADER_PATHS: Readonly<Record<string, string>> = {
  * @throws SysError the firmware refuses
  */
 export function ensureBootEntries(partition: EntryPartition, folder: string = EFIVARS): string {
-  const wanted = Array.from({ length: ENTRIES }, (_, index) => {
-    const path = LOADER_PATHS[process.arch] ?? ''
-    return encodeLoadOption({ description: `Solo ${index + 1}`, partition, path })
+  const path = LOADER_PATHS[process.arch] ?? ''
+  const wanted = Array.from({ length: ENTRIES }, (_, index): LoadOption => {
+    return { description: `Solo ${index + 1}`, partition, path }
   })
   const there = existingEntries(folder)
   const ids = wanted.map((option) => take(there, option) ?? create(there, option, folder))
@@ -47,17 +47,18 @@ function existingEntries(folder: string): Map<number, Uint8Array> {
   return found
 }
 
-/** The number of an entry with these bytes. */
-function take(there: ReadonlyMap<number, Uint8Array>, option: Uint8Array): number | undefined {
-  for (const [id, value] of there) if (Buffer.compare(value, option) === 0) return id
+/** The number of such an entry. What firmware has made of it stays: made anew, it would be one more at each boot. */
+function take(there: ReadonlyMap<number, Uint8Array>, option: LoadOption): number | undefined {
+  for (const [id, value] of there) if (isLoadOption(value, option)) return id
   return undefined
 }
 
-function create(there: Map<number, Uint8Array>, option: Uint8Array, folder: string): number {
+function create(there: Map<number, Uint8Array>, option: LoadOption, folder: string): number {
   let id = 0
   while (there.has(id)) id++
-  writeVariable(entryName(id), GLOBAL_VENDOR, option, folder)
-  there.set(id, option)
+  const value = encodeLoadOption(option)
+  writeVariable(entryName(id), GLOBAL_VENDOR, value, folder)
+  there.set(id, value)
   return id
 }
 

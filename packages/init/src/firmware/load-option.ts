@@ -52,6 +52,47 @@ export function encodeLoadOption({ description, partition, path }: LoadOption): 
   return Buffer.concat([head, utf16(description), devicePath])
 }
 
+/**
+ * Whether a variable is this entry, as far as it matters: its description, the partition's GUID and the path. Firmware
+ * may write the rest otherwise: attributes, the way to the disk before its partition, data of its own at the end.
+ */
+export function isLoadOption(value: Uint8Array, { description, partition, path }: LoadOption): boolean {
+  const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+  const title = utf16(description)
+  if (bytes.length < 6 || !bytes.subarray(6, 6 + title.length).equals(title)) return false
+  const nodes = nodesOf(bytes.subarray(6 + title.length).subarray(0, bytes.readUInt16LE(4)))
+  const has = ([type, subtype]: readonly [number, number], isRight: (body: Buffer) => boolean): boolean =>
+    nodes.some((each) => each.type === type && each.subtype === subtype && isRight(each.body))
+  return (
+    has(HARD_DRIVE, (body) => body.subarray(20, 36).equals(guidBytes(partition.guid))) &&
+    has(FILE_PATH, (body) => utf16Text(body).toUpperCase() === path.toUpperCase())
+  )
+}
+
+interface PathNode {
+  readonly type: number
+  readonly subtype: number
+  readonly body: Buffer
+}
+
+/** The nodes of a device path, as far as they are whole. */
+function nodesOf(devicePath: Buffer): PathNode[] {
+  const nodes: PathNode[] = []
+  let at = 0
+  while (at + 4 <= devicePath.length) {
+    const length = devicePath.readUInt16LE(at + 2)
+    if (length < 4 || at + length > devicePath.length) break
+    const [type = 0, subtype = 0] = devicePath.subarray(at, at + 2)
+    nodes.push({ type, subtype, body: devicePath.subarray(at + 4, at + length) })
+    at += length
+  }
+  return nodes
+}
+
+function utf16Text(body: Buffer): string {
+  return body.toString('utf16le').replace(/\0.*$/s, '')
+}
+
 function hardDriveNode({ number, firstLba, sizeBlocks, guid }: EntryPartition): Buffer {
   const body = Buffer.alloc(38)
   body.writeUInt32LE(number, 0)

@@ -65,6 +65,9 @@ export interface Trial {
 const PROBE_EVERY_MS = 1000
 const PROBE_MS = 5000
 
+/** When a slot that passed its gate, and could not be blessed, is to be blessed again. */
+const BLESS_AGAIN_MS = 30_000
+
 /** `nobody`, which owns nothing (as Debian numbers it): what a probe runs may be anybody's. */
 const NOBODY = { uid: 65_534, gid: 65_534, groups: [] } as const
 
@@ -164,10 +167,16 @@ class GateKeeper implements Trial {
   async #pass(): Promise<void> {
     try {
       await blessSlot(this.#context)
+      this.#refusal = ''
     } catch (error) {
-      // The counter runs, and the next boot has another try.
-      this.#refusal = `not blessed: ${error instanceof Error ? error.message : String(error)}`
-      this.#context.log('error', `boot ${this.#refusal}`)
+      // The counter runs, and the next boot has another try, which costs one: somebody may only have the partition in use.
+      const refusal = `not blessed: ${error instanceof Error ? error.message : String(error)}`
+      if (refusal !== this.#refusal) this.#context.log('error', `boot ${refusal}`)
+      this.#refusal = refusal
+      clearTimeout(this.#timer)
+      this.#timer = setTimeout(() => {
+        if (this.#context.state().shutdown === null) void this.#pass()
+      }, BLESS_AGAIN_MS)
     }
   }
 

@@ -1,6 +1,5 @@
 // What this device is, from the files of its own image and of PID 1: never from a client.
-import { readFile, rename, open } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { readFile } from 'node:fs/promises'
 import {
   BOOT_STATE_FILE,
   type BootState,
@@ -11,6 +10,7 @@ import {
 import { parseEntryName } from '@pkg/init/disk-marks'
 import { z } from 'zod'
 import { UpdateRefused } from '../refused.ts'
+import { replaceFile } from '../replace-file.ts'
 import { type Release, readDocuments, type ReleaseDocuments } from '../release.ts'
 import { advanceTrust, effectiveTrust, keepTrust } from '../trust.ts'
 import { verifyRelease } from '../verify.ts'
@@ -167,7 +167,7 @@ export async function checkRelease(
 /** What cannot be kept holds for this release all the same: a full disk must not keep out what would cure it. */
 async function keep(file: string, text: string): Promise<void> {
   try {
-    await replace(file, text)
+    await replaceFile(file, text)
   } catch (error) {
     process.stderr.write(`updater: newer trust documents cannot be kept: ${String(error)}\n`)
   }
@@ -181,24 +181,5 @@ async function readOptional(file: string): Promise<string | undefined> {
     const isMissing = error instanceof Error && 'code' in error && error.code === 'ENOENT'
     if (!isMissing) process.stderr.write(`updater: ${file} cannot be read: ${String(error)}\n`)
     return undefined
-  }
-}
-
-/** Writes a file so that it is the old or the new one at any time. */
-async function replace(file: string, text: string): Promise<void> {
-  const temporary = `${file}.new`
-  const handle = await open(temporary, 'w', 0o644)
-  try {
-    await handle.writeFile(text)
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-  await rename(temporary, file)
-  const folder = await open(dirname(file), 'r')
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
   }
 }

@@ -20,7 +20,7 @@ import {
   slotsOf,
 } from './device.ts'
 import { type StickPlaces, withLayoutOnStick } from './stick.ts'
-import { freeState, installingState, runningState } from './slot-states.ts'
+import { freeState, installingState, runningState, slotEntryOf } from './slot-states.ts'
 
 /** Where the updater does its work. */
 export interface InstallerOptions {
@@ -149,17 +149,26 @@ export class Installer {
 
   /** How the slots stand, the one that runs first. */
   async state(): Promise<{ slots: SlotState[]; installing: boolean }> {
-    const { paths, openBoot } = this.#options
+    const { paths } = this.#options
     const [bootState, identity] = await Promise.all([readBoot(paths), readIdentity(paths)])
     const { running, free, esp } = slotsOf(bootState)
     const runs = runningState(running.slot, bootState.entry, identity)
     if (this.#installing !== undefined) return { slots: [runs, this.#installing], installing: true }
     return await this.#exclusively(async () => {
-      using boot = await openBoot(esp, 'read')
-      using root = openDonor(free.root)
-      this.#freeState ??= await freeState(free.slot, boot, root)
+      this.#freeState ??= await this.#lookAt(free, esp)
       return { slots: [runs, this.#freeState], installing: false }
     })
+  }
+
+  async #lookAt({ slot, root: device }: { slot: string; root: string }, esp: string): Promise<SlotState> {
+    const look = async (): Promise<Parameters<typeof freeState>[1]> => {
+      using boot = await this.#options.openBoot(esp, 'read')
+      return await slotEntryOf(slot, boot)
+    }
+    // Not mounted any longer than that: PID 1 blesses and rolls back there, and all of a root may have to be read now.
+    const entry = await look()
+    using root = openDonor(device)
+    return await freeState(slot, entry, root)
   }
 
   async #exclusively<T>(task: () => Promise<T>): Promise<T> {

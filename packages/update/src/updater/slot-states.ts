@@ -34,12 +34,29 @@ export function installingState(slot: string, { version, counter, root }: Releas
   }
 }
 
-/** The other slot. */
-export async function freeState(slot: string, boot: BootPartition, root: RandomAccess): Promise<SlotState> {
+/** What the boot partition has of a slot. */
+interface SlotEntry {
+  /** Name of its entry. */
+  readonly entry: string | undefined
+  /** What its kernel image says, or the one that is being written. */
+  readonly told: Pick<SlotState, 'version' | 'counter'>
+}
+
+/** Looks for a slot on the boot partition, which PID 1 may want to write to at any time: this is soon done. */
+export async function slotEntryOf(slot: string, boot: BootPartition): Promise<SlotEntry> {
   const { entries, temporary } = await readBootFiles(boot, slot)
+  const entry = entries[0]?.name
+  return { entry, told: await releaseOf(boot, entry ?? temporary?.name) }
+}
+
+/** The other slot. May take as long as reading all of it. */
+export async function freeState(
+  slot: string,
+  { entry, told }: SlotEntry,
+  root: RandomAccess,
+): Promise<SlotState> {
   const block = await readBlock(root, 0)
   const first = readFirstBlock(block)
-  const [entry] = entries
   if (first.kind === 'partial') {
     const { version, counter, dataBlocks } = first.mark
     const doneBytes = (await countRight(root, first.mark)) * blockBytes
@@ -50,12 +67,8 @@ export async function freeState(slot: string, boot: BootPartition, root: RandomA
   const isEmpty = block !== undefined && first.kind === 'none' && entry === undefined
   if (isEmpty) return { ...nothing, slot, condition: 'empty' }
   // Either half alone: something stopped an installation near its beginning or its end.
-  if (first.kind === 'none' || entry === undefined) {
-    const told = await releaseOf(boot, (entry ?? temporary)?.name)
-    return { ...nothing, ...told, slot, condition: 'partial' }
-  }
-  const told = await releaseOf(boot, entry.name)
-  return { ...nothing, ...told, slot, condition: 'whole', triesLeft: triesOf(entry.name) }
+  if (first.kind === 'none' || entry === undefined) return { ...nothing, ...told, slot, condition: 'partial' }
+  return { ...nothing, ...told, slot, condition: 'whole', triesLeft: triesOf(entry) }
 }
 
 const nothing: SlotState = {

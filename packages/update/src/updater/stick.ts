@@ -57,14 +57,15 @@ export async function withLayoutOnStick<T>(
   task: (folder: string) => Promise<T>,
 ): Promise<T | undefined> {
   mkdirSync(mountPoint, { recursive: true, mode: 0o700 })
-  while (isMountPoint(readMountinfo(), mountPoint)) unmount({ target: mountPoint })
+  while (isMountPoint(readMountinfo(), mountPoint)) unmount({ target: mountPoint, lazy: true })
   for (const device of mediaOf(sysBlock, ownDisk)) {
     if (!mountAny(device, mountPoint)) continue
     try {
       const folder = places.map((place) => join(mountPoint, place)).find((each) => isLayout(each))
       if (folder !== undefined) return await task(folder)
     } finally {
-      unmount({ target: mountPoint })
+      // A read that the task has given up may still have a file open: the medium goes when that is done.
+      unmount({ target: mountPoint, lazy: true })
     }
   }
   return undefined
