@@ -5,7 +5,7 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import type * as VitestRuntime from 'vitest/runtime'
 import type * as VitestWorker from 'vitest/worker'
-import type { RunnerTestFile, Test, WorkerGlobalState } from 'vitest'
+import type { RunnerTestCase, RunnerTestFile, WorkerGlobalState } from 'vitest'
 import { reseed } from '../../guest/own-randomness.ts'
 import { decodeValue, encodeValue } from '../clone.ts'
 import {
@@ -182,7 +182,7 @@ function sendCoverage(host: Host, meta: unknown): void {
 function reportProgress(state: WorkerGlobalState, channel: WorkerChannel, locations: Locations): void {
   let current = state.current
   /** Those that have begun and are not known to have ended: of concurrent ones `current` is the last. */
-  const begun = new Map<string, Test>()
+  const begun = new Map<string, RunnerTestCase>()
   Object.defineProperty(state, 'current', {
     configurable: true,
     enumerable: true,
@@ -205,11 +205,11 @@ function reportProgress(state: WorkerGlobalState, channel: WorkerChannel, locati
   })
 }
 
-function hasEnded({ result }: Test): boolean {
+function hasEnded({ result }: RunnerTestCase): boolean {
   return result !== undefined && result.state !== 'run' && result.state !== 'queued'
 }
 
-function runningTest(test: Test, locations: Locations): RunningTest {
+function runningTest(test: RunnerTestCase, locations: Locations): RunningTest {
   const location = test.location ?? locations.of(test.id)
   if (location === undefined) return { id: test.id }
   return { id: test.id, location: { line: location.line, column: location.column } }
