@@ -305,6 +305,7 @@ test('makeTrial() blesses later what it could not bless at once', async () => {
     booted.becomeWell()
     await expect.poll(() => booted.trial.status().state).toBe('failed')
     writeFileSync(image, whole)
+    expect(vi.getTimerCount()).toBe(1)
     vi.advanceTimersByTime(30_000)
     await expect.poll(() => booted.boot.blessed).toBe(true)
     expect(booted.trial.status().state).toBe('passed')

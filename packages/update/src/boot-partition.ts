@@ -72,13 +72,15 @@ export async function mountBootPartition(options: MountBootOptions): Promise<Boo
 }
 
 /**
- * Unmounts what one of our own that was killed has left at a mount point: as long as it is there, for reading only, PID 1
- * cannot write to that partition.
+ * Unmounts what one of our own that was killed has left at a mount point, as soon as nobody uses it: as long as it is
+ * there, for reading only, PID 1 cannot write to that partition.
  *
- * @throws SysError `EBUSY` it is in use
+ * Needs: CAP_SYS_ADMIN.
+ *
+ * @throws SysError `EPERM`
  */
 export function unmountLeftBehind(mountPoint: string): void {
-  while (isMountPoint(readMountinfo(), mountPoint)) unmount({ target: mountPoint })
+  while (isMountPoint(readMountinfo(), mountPoint)) unmount({ target: mountPoint, lazy: true })
 }
 
 async function mountInTime(device: string, target: string, vfatOptions: string): Promise<void> {

@@ -65,8 +65,9 @@ export interface Trial {
 const PROBE_EVERY_MS = 1000
 const PROBE_MS = 5000
 
-/** When a slot that passed its gate, and could not be blessed, is to be blessed again. */
+/** When a slot that passed its gate, and could not be blessed, is to be blessed again; each time it takes twice as long. */
 const BLESS_AGAIN_MS = 30_000
+const BLESS_AGAIN_MAX_MS = 3_600_000
 
 /** `nobody`, which owns nothing (as Debian numbers it): what a probe runs may be anybody's. */
 const NOBODY = { uid: 65_534, gid: 65_534, groups: [] } as const
@@ -90,6 +91,7 @@ class GateKeeper implements Trial {
   #timer: ReturnType<typeof setTimeout> | undefined
   /** Why it was not blessed although the gate was passed. */
   #refusal = ''
+  #blessAgainMs = BLESS_AGAIN_MS
 
   constructor(context: TrialContext) {
     this.#context = context
@@ -176,7 +178,8 @@ class GateKeeper implements Trial {
       clearTimeout(this.#timer)
       this.#timer = setTimeout(() => {
         if (this.#context.state().shutdown === null) void this.#pass()
-      }, BLESS_AGAIN_MS)
+      }, this.#blessAgainMs)
+      this.#blessAgainMs = Math.min(2 * this.#blessAgainMs, BLESS_AGAIN_MAX_MS)
     }
   }
 
