@@ -1,10 +1,8 @@
 /** What a guest's agent is asked to do after each boot: shares, and the view of the host's root. */
+import { PROGRAM_ROOT } from '../guest/program-root.ts'
 import { HOST_ROOT } from '../namespace/setup.ts'
 import type { BootOptions } from './options.ts'
 import type { Vm } from './vm.ts'
-
-/** Where programs find the host's root, with the guest's changes over it. */
-export const PROGRAM_ROOT = '/run/host-root'
 
 /**
  * How a share comes into the guest: `mounted` by the backend, before the agent starts; by `9p`; or as a `copy`, for

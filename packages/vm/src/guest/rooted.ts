@@ -9,6 +9,7 @@ import { duplicate, memfd_create, writeAll } from '@pkg/sys/io'
 import { Program, vector } from '@pkg/sys/program'
 import { currentArchitecture } from '@pkg/sys/raw'
 import { lstatSync } from 'node:fs'
+import { PROGRAM_ROOT } from './program-root.ts'
 
 /** What is to run where. */
 export interface RootedProgram {
@@ -32,6 +33,8 @@ export function rootedLauncher(options: RootedProgram): OwnedFd {
 
 function launcher({ root, cwd, file, args, env, uid, gid }: RootedProgram): Program {
   const program = new Program()
+  // That of the host is where people think that they are anyway.
+  const place = root === PROGRAM_ROOT ? '' : ` in ${root}`
   const fail = (message: string, status: number): void => {
     const line = `solo: ${message}\n`
     program.call('write', 2, line, Buffer.byteLength(line)).ignoreErrors()
@@ -44,7 +47,7 @@ function launcher({ root, cwd, file, args, env, uid, gid }: RootedProgram): Prog
     return label
   }
   program.call('chroot', root).otherwise(onFailure(`cannot change root to ${root}`))
-  program.call('chdir', cwd).otherwise(onFailure(`no folder ${cwd} in ${root}`))
+  program.call('chdir', cwd).otherwise(onFailure(`no folder ${cwd}${place}`))
   if (gid !== 0 || uid !== 0) {
     const cannot = onFailure(`cannot become user ${uid}, group ${gid}`)
     program.call('setgroups', 0, null).otherwise(cannot)
@@ -57,8 +60,8 @@ function launcher({ root, cwd, file, args, env, uid, gid }: RootedProgram): Prog
     .call('execve', path, vector([file, ...args]), vector(environment))
     .tolerate('ENOENT')
     .tolerate('ENOTDIR')
-    .otherwise(onFailure(`cannot execute ${path} in ${root}`, 126))
-  fail(`cannot execute ${path} in ${root}: it is not there, or its interpreter is not`, 127)
+    .otherwise(onFailure(`cannot execute ${path}${place}`, 126))
+  fail(`cannot execute ${path}${place}: it is not there, or its interpreter is not`, 127)
   for (const [message, status, label] of failures) {
     program.place(label)
     fail(message, status)
