@@ -33,8 +33,7 @@ export function rootedLauncher(options: RootedProgram): OwnedFd {
 
 function launcher({ root, cwd, file, args, env, uid, gid }: RootedProgram): Program {
   const program = new Program()
-  // That of the host is where people think that they are anyway.
-  const place = root === PROGRAM_ROOT ? '' : ` in ${root}`
+  const place = placeOf(root)
   const fail = (message: string, status: number): void => {
     const line = `solo: ${message}\n`
     program.call('write', 2, line, Buffer.byteLength(line)).ignoreErrors()
@@ -69,6 +68,11 @@ function launcher({ root, cwd, file, args, env, uid, gid }: RootedProgram): Prog
   return program
 }
 
+/** In messages: the host's root is where people think that they are anyway. */
+function placeOf(root: string): string {
+  return root === PROGRAM_ROOT ? '' : ` in ${root}`
+}
+
 /** Looks in PATH, below the root. A link counts unseen: where it leads can only be told from within. */
 function findInRoot(root: string, file: string, path = '/usr/local/bin:/usr/bin:/bin'): string {
   if (file.includes('/')) return file
@@ -76,7 +80,7 @@ function findInRoot(root: string, file: string, path = '/usr/local/bin:/usr/bin:
     const stat = lstatSync(`${root}/${folder}/${file}`, { throwIfNoEntry: false })
     if (stat?.isSymbolicLink() || (stat?.isFile() && (stat.mode & 0o111) !== 0)) return `${folder}/${file}`
   }
-  throw Object.assign(new Error(`spawn ${file}: ENOENT: not in PATH of ${root}`), { code: 'ENOENT' })
+  throw Object.assign(new Error(`spawn ${file}: ENOENT: not in PATH${placeOf(root)}`), { code: 'ENOENT' })
 }
 
 function staticElf(program: Program): Uint8Array {
