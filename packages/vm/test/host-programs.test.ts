@@ -1,6 +1,7 @@
 // Programs of the host that are run for somebody: they end with whoever wanted them.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import { endedBy, runProgram } from '../src/host/program.ts'
@@ -35,7 +36,10 @@ test('runProgram() leaves nothing when its process is killed', async () => {
     await runProgram('sleep', ['600'])`
   const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
   await once(child.stdout, 'data')
-  await expect.poll(() => descendantsOf(child.pid ?? 0)).not.toEqual([])
+  // From then on it has asked the kernel for the end of its parent.
+  const names = (): string[] =>
+    descendantsOf(child.pid ?? 0).map((pid) => readFileSync(`/proc/${pid}/comm`, 'utf8').trim())
+  await expect.poll(names).toEqual(['sleep'])
   const programs = descendantsOf(child.pid ?? 0)
   child.kill('SIGKILL')
   await expect.poll(() => programs.filter(isAlive)).toEqual([])

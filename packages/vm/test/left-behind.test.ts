@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { prune } from '../src/boot/snapshot-cache.ts'
-import { isLeftBehind, ownerMark } from '../src/host/owner.ts'
+import { isLeftBehind, isOwnerGone, ownerMark } from '../src/host/owner.ts'
 import { scratchBeside } from '../src/host/scratch.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'solo-left-'))
@@ -35,6 +35,12 @@ test('isLeftBehind() looks at processes of its own pid namespace, and at the age
   ]
   for (const [mark, days, left] of cases)
     expect(isLeftBehind(made(`of ${mark}`, days), mark), mark).toBe(left)
+})
+
+test('isOwnerGone() does not know of processes in other pid namespaces', () => {
+  expect([ownerMark(), `${ownSpace}-${dead}-x`, `1-${dead}-x`, ''].map(isOwnerGone)).toEqual([
+    ...[false, true, undefined, undefined],
+  ])
 })
 
 test('scratchBeside() and prune() sweep away what is left behind, and nothing that others are at', () => {

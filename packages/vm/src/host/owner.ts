@@ -11,11 +11,19 @@ export function ownerMark(): string {
   return `${pidNamespace()}-${process.pid}`
 }
 
-/** Whether a file whose owner's mark begins `rest` of its name was left behind by a process that is gone. */
-export function isLeftBehind(path: string, rest: string): boolean {
+/** Whether the process whose mark begins `rest` of a name is gone; undefined for one that is not seen from here. */
+export function isOwnerGone(rest: string): boolean | undefined {
   const [, space, pid] = /^(\d+)-(\d+)(?:-|$)/.exec(rest) ?? []
-  if (space === pidNamespace()) return stateOf(Number(pid)) === undefined
-  return Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now()) > FOREIGN_MS
+  return space === pidNamespace() ? stateOf(Number(pid)) === undefined : undefined
+}
+
+/** The same of what nobody works on for long, a cache's: what is old has been left behind, whoever's it was. */
+export function isLeftBehind(path: string, rest: string): boolean {
+  return isOwnerGone(rest) ?? ageMs(path) > FOREIGN_MS
+}
+
+function ageMs(path: string): number {
+  return Date.now() - (statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Date.now())
 }
 
 /** The number in `pid:[4026531836]`. */

@@ -2,7 +2,7 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { isLeftBehind, ownerMark } from '../host/owner.ts'
+import { isOwnerGone, ownerMark } from '../host/owner.ts'
 
 const PREFIX = 'solo-guest-'
 
@@ -15,13 +15,12 @@ export function workFolder(): string {
   return mkdtempSync(join(tmpdir(), `${PREFIX}${ownerMark()}-`))
 }
 
-/** Removes what killed processes have left. */
+/** Removes what killed processes have left. A guest may live for days: what is not seen from here stays. */
 function sweep(): void {
   for (const name of readdirSync(tmpdir())) {
-    const path = join(tmpdir(), name)
-    if (!name.startsWith(PREFIX) || !isLeftBehind(path, name.slice(PREFIX.length))) continue
+    if (!name.startsWith(PREFIX) || isOwnerGone(name.slice(PREFIX.length)) !== true) continue
     try {
-      rmSync(path, { recursive: true, force: true })
+      rmSync(join(tmpdir(), name), { recursive: true, force: true })
     } catch {
       // Another user's, or another process is at it.
     }
