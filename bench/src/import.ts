@@ -7,11 +7,8 @@ import { type Row, rowOf } from './report.ts'
 /** What an area may cost, in milliseconds. */
 const areaLimit = 5
 
-/** Areas of calls, small and large. */
-const areas = ['fs', 'io', 'process', 'socket', 'mount', 'namespace', 'time', 'reactor']
-
-/** What is made of several areas, and so has no limit. */
-const composed = ['signal', 'spawn']
+/** Areas of calls, small and large; the last two are made of several. */
+const areas = ['fs', 'io', 'process', 'socket', 'mount', 'namespace', 'time', 'reactor', 'signal', 'spawn']
 
 const empty = fileURLToPath(new URL('contestants/empty.ts', import.meta.url))
 const contestant = fileURLToPath(new URL('contestants/import.ts', import.meta.url))
@@ -26,7 +23,7 @@ export function measureImports(
 ): Row[] {
   say('bench: import: building @pkg/sys')
   execFileSync(process.execPath, ['run', 'build'], { cwd: published, stdio: 'ignore' })
-  const specifiers = [empty, ...[...areas, ...composed].map(fileOf)]
+  const specifiers = [empty, ...areas.map(fileOf)]
   const results = new Map<string, number[]>(specifiers.map((specifier) => [specifier, []]))
   // The first round fills the page cache, and is not counted.
   for (let round = 0; round <= rounds; round++) {
@@ -36,13 +33,13 @@ export function measureImports(
       if (round > 0) results.get(specifier)?.push(timeNs)
     }
   }
-  const row = (area: string, limit?: number): Row =>
+  return areas.map((area) =>
     rowOf(
       ...[`import @pkg/sys/${area}`, 'an empty module', 'ms' as const],
       ...[results.get(fileOf(area)), results.get(empty)],
-      limit === undefined ? {} : { limit },
-    )
-  return [...areas.map((area) => row(area, areaLimit)), ...composed.map((area) => row(area))]
+      { limit: areaLimit },
+    ),
+  )
 }
 
 function fileOf(area: string): string {

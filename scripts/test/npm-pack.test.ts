@@ -78,6 +78,54 @@ describe('the packed @pkg/sys', () => {
     run(process.execPath, ['--bun', compiler, ...options, ...libraries, 'types.ts'], join(work, 'user'))
   })
 
+  it('is few files for an area: its own, and what all stand on', () => {
+    const dist = join(work, 'user/node_modules/@pkg/sys/dist')
+    const loaded = (name: string, seen = new Set<string>()): Set<string> => {
+      if (seen.has(name)) return seen
+      seen.add(name)
+      const text = readFileSync(join(dist, name), 'utf8')
+      for (const [, other = ''] of text.matchAll(/(?:^import|^} from|^export .* from) "\.\/([\w-]+\.js)"/gm))
+        loaded(other, seen)
+      return seen
+    }
+    const areas = readdirSync(dist).filter((name) => /^(?!chunk-).*\.js$/.test(name))
+    const counts = new Map(areas.map((area) => [area, loaded(area).size]))
+    // The machine of programs, and who runs them beside or in a child, are chunks that some share.
+    expect(counts.get('spawn.js')).toBeLessThanOrEqual(4)
+    expect(counts.get('run-program.js')).toBeLessThanOrEqual(4)
+    for (const area of ['fs.js', 'io.js', 'process.js', 'socket.js', 'mount.js'])
+      expect(counts.get(area)).toBe(2)
+    expect([...counts].filter(([area, count]) => count > 3 && !/^(spawn|run-program)/.test(area))).toEqual([])
+  })
+
+  it('has what areas share once, whichever of them was imported first', () => {
+    const code = `
+      import { spawn } from '@pkg/sys/spawn'
+      import { openat } from '@pkg/sys/fs'
+      import { pipe2 } from '@pkg/sys/io'
+      import { SysError } from '@pkg/sys/errno'
+      import { OwnedFd } from '@pkg/sys/fd'
+      import { Program } from '@pkg/sys/program'
+      import { runProgram } from '@pkg/sys/run-program'
+      using child = spawn({ file: '/bin/sh', args: ['-c', 'sleep 0.05; exit 3'], env: {}, stdio: ['inherit', 'pipe', 'inherit'] })
+      let error
+      try { openat(-100, '/no/such/file', 0) } catch (thrown) { error = thrown }
+      using pipe = pipe2(0)
+      const program = new Program()
+      program.call('getpid')
+      const { code } = await child.wait()
+      const results = [error instanceof SysError, child.stdout instanceof OwnedFd, pipe.read instanceof OwnedFd]
+      process.stdout.write(JSON.stringify([...results, code, typeof runProgram(program)]))`
+    expect(evaluate(code)).toEqual([true, true, true, 3, 'object'])
+  })
+
+  it('tells of errors by the lines of its sources', () => {
+    const code = `
+      import { openat } from '@pkg/sys/fs'
+      try { openat(-100, '/no/such/file', 0) } catch (error) { process.stdout.write(JSON.stringify(error.stack)) }`
+    expect(evaluate(code)).toContain('@pkg/sys/src/fs.ts:')
+  })
+
   it('getpid() gives the process id', () => {
     const code = `import { getpid } from '@pkg/sys/process'\nprocess.stdout.write(String(getpid() === process.pid))`
     expect(evaluate(code)).toBe(true)

@@ -81,6 +81,7 @@ const rules: Rule[] = [
     bad: [
       ['packages/sys/src/fs.ts', `import { ptr } from 'bun:ffi'`],
       ['examples/hello/src/a.ts', `require('bun:ffi')`],
+      ['packages/net/src/a.ts', `process.getBuiltinModule('bun:ffi')`],
     ],
     good: [['packages/sys/src/raw/ffi.ts', `import { ptr } from 'bun:ffi'`]],
   },

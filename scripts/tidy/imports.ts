@@ -27,7 +27,7 @@ export interface Import {
   line: number
 }
 
-/** All imports of a file: `import`, `export … from`, `import()`, `require()` and `import('…')` types. */
+/** All imports of a file: `import`, `export … from`, `import()`, `require()`, `getBuiltinModule()` and `import('…')` types. */
 export function importsOf(source: Source): Import[] {
   const tree = parse(source)
   const found: Import[] = []
@@ -46,7 +46,9 @@ function specifierOf(node: ts.Node): ts.Node | undefined {
   if (!ts.isCallExpression(node)) return undefined
   const isImport = node.expression.kind === ts.SyntaxKind.ImportKeyword
   const isRequire = ts.isIdentifier(node.expression) && node.expression.text === 'require'
-  return isImport || isRequire ? node.arguments[0] : undefined
+  const isBuiltin =
+    ts.isPropertyAccessExpression(node.expression) && node.expression.name.text === 'getBuiltinModule'
+  return isImport || isRequire || isBuiltin ? node.arguments[0] : undefined
 }
 
 /** Packages import each other in one direction, by public subpaths, and never by a relative path. */

@@ -53,7 +53,7 @@ export const ${architecture}: Interpreter = {
   spawnOffset: ${assembled.offsetOf('spawn')},
   loopOffset: ${assembled.offsetOf('loop')},
   // oxfmt-ignore
-  code: /* @__PURE__ */ Uint8Array.of(
+  code: () => Uint8Array.of(
 ${rows.join('\n')}
   ),
 }

@@ -295,7 +295,7 @@ export class Program {
     const { code, loopOffset } = interpreters[architecture]
     const entry = loadRowAddress[architecture](address)
     return {
-      code: Uint8Array.from([...entry, ...code.subarray(loopOffset)]),
+      code: Uint8Array.from([...entry, ...code().subarray(loopOffset)]),
       data: this.compile({ address, architecture }),
     }
   }

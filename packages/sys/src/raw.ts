@@ -31,21 +31,32 @@ export function bind<const T extends readonly ArgumentType[]>(
   name: SyscallName,
   ...types: T
 ): NativeFunction<T> {
+  return bound(name, types, types.length) as NativeFunction<T>
+}
+
+/** A closure of the arity, and no other: hundreds are made while a program starts. */
+function bound(name: SyscallName, types: readonly ArgumentType[], count: number): AnyNative {
   let native: AnyNative | undefined
   const call = (): AnyNative => (native ??= nativeCall(name, types))
-  // One closure per arity: forwarding by rest parameters costs more than the system call's own entry.
-  const byArity: readonly AnyNative[] = [
-    () => (native ?? call())(),
-    (a) => (native ?? call())(a),
-    (a, b) => (native ?? call())(a, b),
-    (a, b, c) => (native ?? call())(a, b, c),
-    (a, b, c, d) => (native ?? call())(a, b, c, d),
-    (a, b, c, d, e) => (native ?? call())(a, b, c, d, e),
-    (a, b, c, d, e, f) => (native ?? call())(a, b, c, d, e, f),
-  ]
-  const bound = byArity[types.length]
-  if (bound === undefined) throw new TypeError(`${name}: a system call has at most six arguments`)
-  return bound as NativeFunction<T>
+  // Forwarding by rest parameters costs more than the system call's own entry.
+  switch (count) {
+    case 0:
+      return () => (native ?? call())()
+    case 1:
+      return (a) => (native ?? call())(a)
+    case 2:
+      return (a, b) => (native ?? call())(a, b)
+    case 3:
+      return (a, b, c) => (native ?? call())(a, b, c)
+    case 4:
+      return (a, b, c, d) => (native ?? call())(a, b, c, d)
+    case 5:
+      return (a, b, c, d, e) => (native ?? call())(a, b, c, d, e)
+    case 6:
+      return (a, b, c, d, e, f) => (native ?? call())(a, b, c, d, e, f)
+    default:
+      throw new TypeError(`${name}: a system call has at most six arguments`)
+  }
 }
 
 type AnyArgument = number | bigint | Memory | undefined

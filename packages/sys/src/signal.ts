@@ -139,7 +139,7 @@ function sigaction(pipeFd: number, chained: number | undefined): Uint8Array {
   let flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK
   words[0] = BigInt(handlerAddress(pipeFd, chained))
   if (architecture === 'x64') {
-    restorer ??= mapCode(x64RestorerCode)
+    restorer ??= mapCode(x64RestorerCode())
     flags |= SA_RESTORER
     words[2] = BigInt(restorer)
   }

@@ -122,8 +122,10 @@ function wide(signed: boolean, littleEndian = true): ScalarCodec {
   }
 }
 
+let codecs: Readonly<Record<FieldType, ScalarCodec>> | undefined
+
 // Both architectures are little-endian.
-const codecs: Readonly<Record<FieldType, ScalarCodec>> = {
+const makeCodecs = (): typeof codecs & object => ({
   u8: narrow(1, false),
   u16: narrow(2, false),
   u32: narrow(4, false),
@@ -136,7 +138,9 @@ const codecs: Readonly<Record<FieldType, ScalarCodec>> = {
   be32: narrow(4, false, false),
   be64: wide(false, false),
   ptr: wide(false),
-}
+})
+
+const codecOf = (type: FieldType): ScalarCodec => (codecs ??= makeCodecs())[type]
 
 /** `value` in the form that the codec writes, or an error that names the field. */
 function checked(codec: ScalarCodec, type: FieldType, name: string, value: unknown): never {
@@ -170,7 +174,7 @@ class View<L extends StructLayout> implements StructView<L> {
 
   get<K extends FieldName<L>>(name: K): FieldValue<L['fields'][K]> {
     const [type, offset, count] = this.#field(name)
-    const codec = codecs[type]
+    const codec = codecOf(type)
     if (count === undefined) return codec.read(this.#data, offset) as FieldValue<L['fields'][K]>
     const length = this.#length(codec, offset, count)
     if (type === 'u8') return this.bytes.subarray(offset, offset + length) as FieldValue<L['fields'][K]>
@@ -180,7 +184,7 @@ class View<L extends StructLayout> implements StructView<L> {
 
   set<K extends FieldName<L>>(name: K, value: FieldInput<L['fields'][K]>): void {
     const [type, offset, count] = this.#field(name)
-    const codec = codecs[type]
+    const codec = codecOf(type)
     if (count === undefined) {
       codec.write(this.#data, offset, checked(codec, type, name, value))
       return

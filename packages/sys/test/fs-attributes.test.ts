@@ -121,6 +121,21 @@ describe('attributes', () => {
     expect([buffer.get('stx_ino'), buffer.get('stx_size')]).toEqual([node.ino, 7n])
     fs.statx_into(folder, 'link', c.AT_SYMLINK_NOFOLLOW, c.STATX_BASIC_STATS, buffer)
     expect(buffer.get('stx_size')).toBe(4n)
+    // A layout is known by what it says: areas that are built have their own.
+    const equal = alloc(structuredClone(structs.statx))
+    for (let round = 0; round < 2; round++) fs.statx_into(folder, 'file', 0, c.STATX_SIZE, equal)
+    expect(equal.get('stx_size')).toBe(7n)
+    const { stx_size, ...others } = structs.statx.fields
+    for (const layout of [
+      { ...structs.statx, size: 512 },
+      { size: structs.statx.size, fields: { ...others, stx_size: ['u32', stx_size[1]] } },
+      { size: structs.statx.size },
+      null,
+      'statx',
+    ]) {
+      const unequal = { layout, bytes: new Uint8Array(512) } as unknown as fs.StatxBuffer
+      expect(() => fs.statx_into(folder, 'file', 0, 0, unequal)).toThrow(TypeError)
+    }
     const wrong = alloc(structs.statfs) as unknown as fs.StatxBuffer
     expect(() => fs.statx_into(folder, 'file', 0, 0, wrong)).toThrow(TypeError)
     // The kernel would write beyond the end of this one.

@@ -1,6 +1,6 @@
 // Programs are made on hosts too: under Node, and on machines that are no Linux.
 import { execFileSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -33,8 +33,40 @@ describe.each(hostModules)('%s', (name) => {
   })
 })
 
-test('the walk finds bun:ffi where it is reached', () => {
-  expect([...reached(join(sources, 'raw.ts'))]).toContain('bun:ffi')
+test('no area reaches bun:ffi while it loads', () => {
+  const names = readdirSync(sources).filter((name) => name.endsWith('.ts'))
+  const loaded = new Set<string>()
+  for (const name of names) reached(join(sources, name), loaded)
+  expect(loaded).toContain(join(sources, 'raw/ffi.ts'))
+  expect([...loaded].filter((path) => !path.startsWith(sources))).toEqual([])
+})
+
+test('under Node all can be imported, and the first call says that it needs Bun', () => {
+  const names = readdirSync(sources).filter((name) => name.endsWith('.ts'))
+  const entry = join(folder, 'all.ts')
+  writeFileSync(
+    entry,
+    `${names.map((name, index) => `import * as area${index} from '${sources}/${name}'`).join('\n')}
+    const areas = [${names.map((_, index) => `area${index}`).join()}]
+    const { getpid, spawn, uname, seccompFilter, seccompErrno } = Object.assign({}, ...areas)
+    const refusal = (call) => { try { return String(call()) } catch (error) { return String(error) } }
+    const rules = [{ calls: ['socket'], action: seccompErrno('EPERM') }]
+    process.stdout.write(JSON.stringify({
+      counts: areas.map((area) => Object.keys(area).length),
+      filter: seccompFilter({ rules, architecture: 'arm64' }).length % 8,
+      refusals: [getpid, uname, () => spawn({ file: '/bin/true', env: {} })].map(refusal),
+    }))`,
+  )
+  const bundle = join(folder, 'all.mjs')
+  execFileSync('bun', ['build', '--target=node', `--outfile=${bundle}`, entry])
+  const found = JSON.parse(execFileSync('node', [bundle], { encoding: 'utf8' })) as {
+    [key: string]: unknown
+    counts: number[]
+  }
+  const refusal = 'TypeError: @pkg/sys makes system calls under Bun alone: there is no bun:ffi here'
+  expect(found).toMatchObject({ filter: 0, refusals: [refusal, refusal, refusal] })
+  expect(found.counts).toHaveLength(names.length)
+  expect(found.counts).not.toContain(0)
 })
 
 test('a boot stub is made under Node, as on another operating system', () => {

@@ -1,5 +1,6 @@
 // What lies behind an error that says little: the capability that a call needs, and the kernel that has it first. Pure:
-// the raw layer gives the process's side of it with the first call that it makes.
+// the raw layer gives the process's side of it with the first call that it makes. The tables are functions: whoever meets
+// no error does not pay for them.
 
 /** What is known of the process and its kernel. */
 export interface Probe {
@@ -20,7 +21,7 @@ export function setProbe(newProbe: Probe): void {
  * What a call that answers EPERM lacks in nearly every case, by the calls' names. Where one has many meanings, those that
  * need a capability have names of their own: `prctl_capbset_drop`.
  */
-const capabilities: Readonly<Record<string, string>> = {
+const capabilities = (): Readonly<Record<string, string>> => ({
   CAP_SYS_ADMIN: `mount umount2 pivot_root fsopen fspick fsmount move_mount mount_setattr open_tree_attr unshare setns
     swapon swapoff quotactl quotactl_fd sethostname setdomainname fanotify_init xattr_trusted`,
   CAP_KILL: 'kill tkill tgkill pidfd_send_signal',
@@ -42,7 +43,7 @@ const capabilities: Readonly<Record<string, string>> = {
   CAP_DAC_READ_SEARCH: 'open_by_handle_at',
   CAP_PERFMON: 'perf_event_open',
   CAP_BPF: 'bpf',
-}
+})
 
 /** Those that CAP_SYS_ADMIN stands for too: they were split off from it. */
 const splitFromAdmin = new Set(['CAP_BPF', 'CAP_PERFMON', 'CAP_SYSLOG'])
@@ -51,7 +52,7 @@ const splitFromAdmin = new Set(['CAP_BPF', 'CAP_PERFMON', 'CAP_SYSLOG'])
  * The numbers of those: written here once more, for one file less is loaded with every area. A test compares them with
  * the constants.
  */
-export const capabilityNumbers: Readonly<Record<string, number>> = {
+export const capabilityNumbers = (): Readonly<Record<string, number>> => ({
   CAP_SYS_ADMIN: 21,
   CAP_KILL: 5,
   CAP_NET_RAW: 13,
@@ -72,10 +73,10 @@ export const capabilityNumbers: Readonly<Record<string, number>> = {
   CAP_DAC_READ_SEARCH: 2,
   CAP_PERFMON: 38,
   CAP_BPF: 39,
-}
+})
 
 /** The first kernel that has a call, by the kernels. Those of Linux 4 and before are everywhere. */
-const kernels: Readonly<Record<string, string>> = {
+const kernels = (): Readonly<Record<string, string>> => ({
   '5.1': 'pidfd_send_signal io_uring_setup io_uring_enter io_uring_register',
   '5.2': 'fsopen fspick fsconfig fsmount open_tree move_mount',
   '5.3': 'pidfd_open clone3',
@@ -98,7 +99,7 @@ const kernels: Readonly<Record<string, string>> = {
   '6.13': 'setxattrat getxattrat listxattrat removexattrat',
   '6.15': 'open_tree_attr',
   '6.17': 'file_getattr file_setattr',
-}
+})
 
 function find(table: Readonly<Record<string, string>>, syscall: string): string | undefined {
   return Object.entries(table).find(([, names]) => names.split(/\s+/).includes(syscall))?.[0]
@@ -106,12 +107,12 @@ function find(table: Readonly<Record<string, string>>, syscall: string): string 
 
 /** The capability without which `syscall` answers EPERM. */
 export function neededCapability(syscall: string): string | undefined {
-  return find(capabilities, syscall)
+  return find(capabilities(), syscall)
 }
 
 /** The first kernel that has `syscall`. */
 export function firstKernel(syscall: string): string | undefined {
-  return find(kernels, syscall)
+  return find(kernels(), syscall)
 }
 
 /** Words for an EPERM or ENOSYS of `syscall`; undefined where there is nothing to add. */
@@ -125,8 +126,8 @@ function permissionHint(syscall: string, { effective }: Probe): string | undefin
   const name = neededCapability(syscall)
   if (name === undefined) return undefined
   const names = splitFromAdmin.has(name) ? [name, 'CAP_SYS_ADMIN'] : [name]
-  const effectiveSet = effective()
-  const has = names.some((one) => (effectiveSet & (1n << BigInt(capabilityNumbers[one] ?? 0))) !== 0n)
+  const [effectiveSet, numbers] = [effective(), capabilityNumbers()]
+  const has = names.some((one) => (effectiveSet & (1n << BigInt(numbers[one] ?? 0))) !== 0n)
   return has ? undefined : `this thread lacks ${name}`
 }
 

@@ -7,7 +7,7 @@ export const x64: Interpreter = {
   spawnOffset: 0,
   loopOffset: 36,
   // oxfmt-ignore
-  code: /* @__PURE__ */ Uint8Array.of(
+  code: () => Uint8Array.of(
     // spawn:
     0x49, 0x89, 0xf1,                    // mov r9, rsi
     0x8b, 0x07,                          // mov eax, [rdi]
@@ -148,7 +148,7 @@ export const arm64: Interpreter = {
   spawnOffset: 0,
   loopOffset: 36,
   // oxfmt-ignore
-  code: /* @__PURE__ */ Uint8Array.of(
+  code: () => Uint8Array.of(
     // spawn:
     0xe9, 0x03, 0x01, 0xaa,              // mov x9, x1
     0x08, 0x00, 0x40, 0xb9,              // ldr w8, [x0]

@@ -1,4 +1,5 @@
-// What listings of programs call numbers: the constants that children, stubs and boot stages take.
+// What listings of programs call numbers: the constants that children, stubs and boot stages take. The tables are functions:
+// hardly a program is ever listed.
 import {
   DM_DEV_CREATE,
   DM_DEV_REMOVE,
@@ -88,7 +89,7 @@ export type ArgumentKind =
   | ('directory' | 'open' | 'closeOnExec' | 'mount' | 'umount' | 'at' | 'unlink' | 'moveMount' | 'openTree')
   | ('closeRange' | 'fcntl' | 'clock' | 'prctl' | 'ioctl' | 'reboot' | 'mode')
 
-const names: Readonly<Record<Exclude<ArgumentKind, 'mode'>, Names>> = {
+const names = (): Readonly<Record<Exclude<ArgumentKind, 'mode'>, Names>> => ({
   directory: { values: { AT_FDCWD } },
   // O_DIRECTORY, O_NOFOLLOW and O_DIRECT differ between architectures, and a program is for either.
   open: {
@@ -136,10 +137,10 @@ const names: Readonly<Record<Exclude<ArgumentKind, 'mode'>, Names>> = {
       ...{ LINUX_REBOOT_MAGIC1, LINUX_REBOOT_MAGIC2, LINUX_REBOOT_CMD_RESTART, LINUX_REBOOT_CMD_POWER_OFF },
     },
   },
-}
+})
 
 /** What the arguments of a call are, in order; those that are plain numbers or memory have none. */
-export const argumentKinds: Readonly<Record<string, readonly (ArgumentKind | '')[]>> = {
+export const argumentKinds = (): Readonly<Record<string, readonly (ArgumentKind | '')[]>> => ({
   openat: ['directory', '', 'open', 'mode'],
   mkdirat: ['directory', '', 'mode'],
   mknodat: ['directory', '', 'mode'],
@@ -163,12 +164,12 @@ export const argumentKinds: Readonly<Record<string, readonly (ArgumentKind | '')
   clock_gettime: ['clock'],
   timerfd_create: ['clock'],
   reboot: ['reboot', 'reboot', 'reboot'],
-}
+})
 
 /** `value` by its names: `MS_NOSUID|MS_NODEV`. A number where it has none. */
 export function nameOf(value: number, kind: ArgumentKind): string {
   if (kind === 'mode') return value === 0 ? '0' : `0${value.toString(8)}`
-  const { values = {}, choice, flags = {} }: Names = names[kind]
+  const { values = {}, choice, flags = {} }: Names = names()[kind]
   // Constants of 32 bits are written unsigned, and compared so.
   for (const [name, constant] of Object.entries(values)) if (constant >>> 0 === value >>> 0) return name
   let rest = value

@@ -51,7 +51,7 @@ function explainStep(step: Step, labels: ReadonlyMap<Label, string>): string {
 
 /** A step as a call: `setresuid(1000, 1000, 1000)`. */
 export function explainCall({ name, operands }: Step): string {
-  const kinds = argumentKinds[name] ?? []
+  const kinds = argumentKinds()[name] ?? []
   const shown = operands.map((operand, index) => {
     const kind = kinds[index]
     return typeof operand === 'number' && kind ? nameOf(operand, kind) : explainOperand(operand)

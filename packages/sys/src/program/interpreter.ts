@@ -52,8 +52,8 @@ export const operations = {
 
 /** The interpreter for one architecture. */
 export interface Interpreter {
-  /** Position-independent machine code. */
-  readonly code: Uint8Array
+  /** Position-independent machine code. A function: to make it costs more than to import all that needs it. */
+  readonly code: () => Uint8Array
   /**
    * Offset of `spawn(cloneRow, childRow)` in the C calling convention: makes the call of `cloneRow`, returns its
    * result in the parent and runs the rows from `childRow` in the child.

@@ -1,6 +1,23 @@
-// The seam to Bun's FFI: the only folder that imports `bun:ffi`. Everything that this file exports is plain
+// The seam to Bun's FFI: the only folder that knows `bun:ffi`. Everything that this file exports is plain
 // numbers, buffers and functions, so that another runtime's FFI could stand behind it.
-import { CFunction, dlopen, FFIType, type Pointer, ptr, toArrayBuffer } from 'bun:ffi'
+import type * as BunFfi from 'bun:ffi'
+
+let loaded: typeof BunFfi | undefined
+
+/**
+ * Bun's FFI, loaded with the first call: nobody else has it, and elsewhere all can be imported; and to load it would be a
+ * third of what the import of an area costs.
+ *
+ * @throws TypeError under another runtime
+ */
+export function bunFfi(): typeof BunFfi {
+  if (loaded !== undefined) return loaded
+  // Not there at all before Node 20.16.
+  loaded = process.getBuiltinModule?.('bun:ffi') as typeof BunFfi | undefined
+  if (loaded === undefined)
+    throw new TypeError('@pkg/sys makes system calls under Bun alone: there is no bun:ffi here')
+  return loaded
+}
 
 /**
  * How an argument travels: `int` is a 64-bit integer, `ptr` the address of a buffer, a raw address or null. `checked_i32` is
@@ -20,9 +37,6 @@ export type NativeFunction<T extends readonly ArgumentType[]> = (
   ...parameters: { [K in keyof T]: Argument<T[K]> }
 ) => number
 
-// `i64_fast` keeps −14 as −14; as `ptr` or `u64` a negative result would become a huge bigint.
-const ffiTypes = { int: FFIType.i64_fast, checked_i32: FFIType.i32, ptr: FFIType.ptr } as const
-
 /**
  * Makes machine code at `address` callable with up to six arguments in the C calling convention.
  *
@@ -32,8 +46,11 @@ export function nativeFunction<const T extends readonly ArgumentType[]>(
   address: number,
   types: T,
 ): NativeFunction<T> {
+  const { CFunction, FFIType } = bunFfi()
+  // `i64_fast` keeps −14 as −14; as `ptr` or `u64` a negative result would become a huge bigint.
+  const ffiTypes = { int: FFIType.i64_fast, checked_i32: FFIType.i32, ptr: FFIType.ptr }
   const definition = {
-    ptr: address as Pointer,
+    ptr: address as BunFfi.Pointer,
     args: types.map((type) => ffiTypes[type]),
     returns: FFIType.i64_fast,
   }
@@ -47,12 +64,12 @@ export function nativeFunction<const T extends readonly ArgumentType[]>(
  * alive, or a mapping. A small `new Uint8Array(n)` moves when its `buffer` is first touched.
  */
 export function addressOf(view: ArrayBufferView): number {
-  return ptr(view as Uint8Array)
+  return (loaded ?? bunFfi()).ptr(view as Uint8Array)
 }
 
 /** `sizeBytes` of this process's memory at `address`, without a copy. The caller keeps the mapping alive. */
 export function memoryAt(address: number, sizeBytes: number): ArrayBuffer {
-  return toArrayBuffer(address, 0, sizeBytes)
+  return bunFfi().toArrayBuffer(address, 0, sizeBytes)
 }
 
 /** The two calls of the C library that are needed before the first system call can be made without it. */
@@ -68,6 +85,7 @@ export const libraryNames: readonly string[] = [
 ]
 
 function openBootstrapCalls(): BootstrapCalls {
+  const { dlopen, FFIType } = bunFfi()
   let cause: unknown
   for (const name of libraryNames) {
     try {

@@ -1,8 +1,8 @@
 // A hook into the engine's loop: libuv's check handles, which Bun has for native addons (uv.h; `uv_check_start(3)` of
 // libuv's documentation: "called once per loop iteration, right after polling for i/o"). The symbols are the engine's
 // own; the C library finds them.
-import { dlopen, JSCallback, linkSymbols, type Pointer } from 'bun:ffi'
-import { libraryNames, mapMemory } from './ffi.ts'
+import type { Pointer } from 'bun:ffi'
+import { bunFfi, libraryNames, mapMemory } from './ffi.ts'
 
 /**
  * The versions whose loop was looked at. Earlier ones export these functions and end the process when one is called;
@@ -54,6 +54,7 @@ function openCheckHandle(): CheckHandle | undefined {
   const [start, stop] = [addressOf('uv_check_start'), addressOf('uv_check_stop')]
   const [ref, unref] = [addressOf('uv_ref'), addressOf('uv_unref')]
   if (!loop || !init || !start || !stop || !ref || !unref) return undefined
+  const { JSCallback, linkSymbols } = bunFfi()
   const { symbols: uv } = linkSymbols({
     loop: { ptr: loop, args: [], returns: 'ptr' },
     init: { ptr: init, args: ['ptr', 'ptr'], returns: 'int' },
@@ -80,7 +81,8 @@ type Finder = (library: null, name: Uint8Array) => Pointer | null
 function openFinder(): Finder | undefined {
   for (const name of libraryNames) {
     try {
-      return dlopen(name, { dlsym: { args: ['ptr', 'ptr'], returns: 'ptr' } }).symbols.dlsym as Finder
+      return bunFfi().dlopen(name, { dlsym: { args: ['ptr', 'ptr'], returns: 'ptr' } }).symbols
+        .dlsym as Finder
     } catch {
       // The next one. Before glibc 2.34 the function was in a library of its own: such a system has no hook.
     }

@@ -67,7 +67,8 @@ export function handlerCode(architecture: Architecture, pipe: number, chained?: 
 }
 
 /** What a handler returns to on x86-64, `rt_sigreturn`; arm64 has one in its vDSO. */
-export const x64RestorerCode: Uint8Array = Uint8Array.from([
-  ...[0xb8, ...word(15)], // mov eax, 15        rt_sigreturn
-  ...[0x0f, 0x05], //        syscall
-])
+export const x64RestorerCode = (): Uint8Array =>
+  Uint8Array.from([
+    ...[0xb8, ...word(15)], // mov eax, 15        rt_sigreturn
+    ...[0x0f, 0x05], //        syscall
+  ])

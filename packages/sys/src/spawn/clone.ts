@@ -234,7 +234,7 @@ export function reap(pidfd: OwnedFd): WaitResult | null {
 
 function loadSpawnCode(): NonNullable<typeof spawnCode> {
   const { code, spawnOffset } = interpreters[currentArchitecture()]
-  return nativeFunction(mapCode(code) + spawnOffset, ['ptr', 'int'])
+  return nativeFunction(mapCode(code()) + spawnOffset, ['ptr', 'int'])
 }
 
 const pidfdMemory = new Int32Array(new ArrayBuffer(4))

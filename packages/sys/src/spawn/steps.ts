@@ -81,7 +81,6 @@ export function childProgram(
 
 /** What Bun ignores, and a child would go on ignoring: SIGPIPE and SIGXFSZ. */
 const ignoredByBun = [SIGPIPE, SIGXFSZ]
-const everySignal = Array.from({ length: SIGNAL_MAX }, (_, index) => index + 1)
 
 /** The kernel's `struct sigaction` of SIG_DFL, and an empty signal set: constants, since every spawn needs them. */
 const defaultAction = new Uint8Array(32)
@@ -89,7 +88,10 @@ const noSignals = new Uint8Array(8)
 
 /** Handlers are gone with CLONE_CLEAR_SIGHAND; the child still has all signals blocked. */
 function addSignals(program: Program, clearAllHandlers: boolean): void {
-  for (const signal of clearAllHandlers ? everySignal : ignoredByBun) {
+  const signals = clearAllHandlers
+    ? Array.from({ length: SIGNAL_MAX }, (_, index) => index + 1)
+    : ignoredByBun
+  for (const signal of signals) {
     program.call('rt_sigaction', signal, defaultAction, null, 8).ignoreErrors()
   }
   program.call('rt_sigprocmask', SIG_SETMASK, noSignals, null, 8)
