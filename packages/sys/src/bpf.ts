@@ -3,6 +3,7 @@ import {
   BPF_MAP_CREATE,
   BPF_MAP_DELETE_ELEM,
   BPF_MAP_GET_NEXT_KEY,
+  BPF_MAP_LOOKUP_AND_DELETE_ELEM,
   BPF_MAP_LOOKUP_ELEM,
   BPF_MAP_UPDATE_ELEM,
   BPF_OBJ_GET_INFO_BY_FD,
@@ -164,9 +165,24 @@ export function bpf_map_update_elem(map: BpfMap, key: Uint8Array, value: Uint8Ar
 
 /** `bpf(BPF_MAP_LOOKUP_ELEM, attr, size)` — the value of a key; null when there is none. */
 export function bpf_map_lookup_elem(map: BpfMap, key: Uint8Array): Uint8Array | null {
+  return valueOf(BPF_MAP_LOOKUP_ELEM, map, key)
+}
+
+/**
+ * `bpf(BPF_MAP_LOOKUP_AND_DELETE_ELEM, attr, size)` — takes the value of a key out of a map, or the next one of a queue or stack,
+ * whose key has no bytes; null when there is none.
+ *
+ * @throws {@link SysError} `E524` (the kernel's own ENOTSUPP) a map that has no such call, as arrays have none, and hashes
+ * before Linux 5.14
+ */
+export function bpf_map_lookup_and_delete_elem(map: BpfMap, key: Uint8Array): Uint8Array | null {
+  return valueOf(BPF_MAP_LOOKUP_AND_DELETE_ELEM, map, key)
+}
+
+function valueOf(command: number, map: BpfMap, key: Uint8Array): Uint8Array | null {
   const [ours, value] = [exactly(key, knownMap(map).keySize, 'key'), fixed(new Uint8Array(0), map.valueSize)]
   try {
-    check(call(BPF_MAP_LOOKUP_ELEM, element(map, ours, value)), 'bpf')
+    check(call(command, element(map, ours, value)), 'bpf')
     return value
   } catch (error) {
     if (isSysError(error, 'ENOENT')) return null

@@ -72,6 +72,34 @@ describe('BPF', () => {
     ).toThrow(RangeError)
   })
 
+  test('bpf_map_lookup_and_delete_elem() takes keys out of a hash, and what comes next out of a queue', () => {
+    const make = (map_type: number, key_size: number): bpf.BpfMap =>
+      bpf.bpf_map_create({ map_type, key_size, value_size: 2, max_entries: 4 })
+    const [hash, queue, array] = [
+      make(c.BPF_MAP_TYPE_HASH, 1),
+      make(c.BPF_MAP_TYPE_QUEUE, 0),
+      make(c.BPF_MAP_TYPE_ARRAY, 4),
+    ]
+    using _hash = hash.fd
+    using _queue = queue.fd
+    using _array = array.fd
+    bpf.bpf_map_update_elem(hash, Uint8Array.of(7), Uint8Array.of(1, 2))
+    expect(bpf.bpf_map_lookup_and_delete_elem(hash, Uint8Array.of(7))).toEqual(Uint8Array.of(1, 2))
+    expect(bpf.bpf_map_lookup_elem(hash, Uint8Array.of(7))).toBeNull()
+    expect(bpf.bpf_map_lookup_and_delete_elem(hash, Uint8Array.of(7))).toBeNull()
+    const noKey = new Uint8Array(0)
+    for (const value of [3, 4]) bpf.bpf_map_update_elem(queue, noKey, Uint8Array.of(value, 0))
+    expect([1, 2, 3].map(() => bpf.bpf_map_lookup_and_delete_elem(queue, noKey)?.[0])).toEqual([
+      3,
+      4,
+      undefined,
+    ])
+    expect(codeOf(() => bpf.bpf_map_lookup_and_delete_elem(array, new Uint8Array(4)))).toMatch(
+      /^(E524|EOPNOTSUPP)$/,
+    )
+    expect(() => bpf.bpf_map_lookup_and_delete_elem(hash, noKey)).toThrow(RangeError)
+  })
+
   test('bpf_prog_load() loads a filter that cuts datagrams, and says why it refuses another', () => {
     const [first, second] = socketpair(c.AF_UNIX, c.SOCK_DGRAM, 0)
     using left = first

@@ -24,6 +24,7 @@ test('maps are taken with the sizes alone that the kernel has', () => {
   expect(() => bpf.bpf_map_lookup_elem(forged, key)).toThrow(TypeError)
   expect(() => bpf.bpf_map_update_elem(forged, key, new Uint8Array(8))).toThrow(TypeError)
   expect(() => bpf.bpf_map_delete_elem(forged, key)).toThrow(TypeError)
+  expect(() => bpf.bpf_map_lookup_and_delete_elem(forged, key)).toThrow(TypeError)
   expect(() => bpf.bpf_map_get_next_key(forged, null)).toThrow(TypeError)
   expect(() => Object.assign(map, { valueSize: 8 })).toThrow(TypeError)
 })
