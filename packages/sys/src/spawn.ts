@@ -168,9 +168,6 @@ export interface Child extends Disposable {
    * Resolves when it has ended, and reaps it. May be called again, and by several at once. Where a reaper waits for
    * every child, use that. Blocks: the first call, for at most a tenth of a millisecond.
    *
-   * It loads `@pkg/sys/reactor`. Where that can be read no more (after chroot(2), under Landlock) and was not loaded before,
-   * the child is looked at every 5 ms.
-   *
    * @throws the signal's reason when aborted; TypeError when the child is disposed meanwhile
    */
   wait(options?: WaitOptions): Promise<ExitStatus>

@@ -13,8 +13,7 @@ const foundation = new Set(['errno', 'fd', 'raw', 'struct'])
 const composed: Readonly<Record<string, readonly string[]>> = {
   signal: ['io', 'reactor'],
   program: [],
-  // And the reactor, when a child is waited for.
-  spawn: ['capability', 'fs', 'futex', 'io', 'process', 'program'],
+  spawn: ['capability', 'fs', 'futex', 'io', 'process', 'program', 'reactor'],
   'run-program': ['futex', 'process', 'program'],
   'boot-stub': ['program'],
 }
@@ -24,12 +23,12 @@ const tables = ['constants', 'structs']
 
 const transpiler = new Bun.Transpiler({ loader: 'ts' })
 
-/** The modules that a module loads, itself included: imports of types are none, nor is what a function imports. */
+/** The modules that a module loads, itself included: imports of types are none. */
 function loadedBy(file: string, seen: Set<string> = new Set()): Set<string> {
   if (seen.has(file)) return seen
   seen.add(file)
-  for (const { path, kind } of transpiler.scanImports(readFileSync(file, 'utf8'))) {
-    if (kind === 'import-statement' && path.startsWith('.')) loadedBy(join(dirname(file), path), seen)
+  for (const { path } of transpiler.scanImports(readFileSync(file, 'utf8'))) {
+    if (path.startsWith('.')) loadedBy(join(dirname(file), path), seen)
   }
   return seen
 }

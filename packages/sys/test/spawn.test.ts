@@ -80,24 +80,6 @@ describe('spawn() looks for a program', () => {
   })
 })
 
-test('wait() ends without a free descriptor, with which the reactor could not even be loaded', () => {
-  const script = `
-    import { closeSync, openSync } from 'node:fs'
-    import { spawn } from '@pkg/sys/spawn'
-    const start = () => spawn({ file: '/bin/sh', args: ['-c', 'sleep 0.1; exit 4'], env: {} })
-    using child = start()
-    const files = []
-    let full
-    try { for (;;) files.push(openSync('/dev/null')) } catch (error) { full = error.code }
-    const aborted = await child.wait({ signal: AbortSignal.timeout(20) }).catch((error) => error.name)
-    const { code } = await child.wait()
-    for (const file of files) closeSync(file)
-    using other = start()
-    process.stdout.write(JSON.stringify([full, aborted, code, (await other.wait()).code]))`
-  const wrapper = ['sh', '-c', 'ulimit -n 100; exec "$@"', 'sh']
-  expect(scriptResult(script, { wrapper })).toEqual(['EMFILE', 'TimeoutError', 4, 4])
-})
-
 describe('spawn() names the step that failed', () => {
   test('execve: ENOENT, EACCES, ENOEXEC, and ENOENT for an interpreter', () => {
     const message = (name: string): string =>

@@ -6,6 +6,7 @@ import { type Pipe, pipe2 } from '../io.ts'
 import { mmap } from '../memory/map.ts'
 import type { Mapping } from '../memory/mapping.ts'
 import { pidfd_send_signal } from '../process.ts'
+import { reactor } from '../reactor.ts'
 import {
   beginChild,
   type Begun,
@@ -17,7 +18,6 @@ import {
   roomBytes,
 } from './clone.ts'
 import { endSharing } from './dumpable.ts'
-import { readable } from './readable.ts'
 
 /**
  * Makes a child, and resolves when it has executed another program or ended.
@@ -96,7 +96,7 @@ const lookMs = 1
 
 /** Resolves when the child has left the memory. */
 async function left(mapping: Mapping, pipe: OwnedFd): Promise<void> {
-  await readable(pipe)
+  await reactor().readable(pipe)
   // A step that puts another descriptor in the place of the pipe's ends it early.
   while (isInside(mapping)) await new Promise((resolve) => setTimeout(resolve, lookMs))
 }

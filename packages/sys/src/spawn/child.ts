@@ -4,8 +4,8 @@ import { CLD_DUMPED, CLD_EXITED } from '../generated/constants/signal.ts'
 import type { OwnedFd } from '../fd.ts'
 import { pidfd_send_signal, waitid, type WaitResult } from '../process.ts'
 import { bind } from '../raw.ts'
+import { reactor } from '../reactor.ts'
 import type { Child, ExitStatus } from '../spawn.ts'
-import { readable } from './readable.ts'
 
 /** Our ends of a child's pipes. */
 export interface ChildPipes {
@@ -34,7 +34,7 @@ export function makeChild(pid: number, pidfd: OwnedFd, ends: ChildPipes): Child 
       if (status === undefined) {
         disposal ??= new AbortController()
         const given = signal === undefined ? disposal.signal : AbortSignal.any([signal, disposal.signal])
-        await readable(pidfd, { signal: given })
+        await reactor().readable(pidfd, { signal: given })
       }
       // Of several waits the first one reaps.
       status ??= reap(pid, pidfd)
