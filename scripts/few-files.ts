@@ -25,8 +25,34 @@ const copied = new Set(['capability', 'fs', 'futex', 'io', 'limits', 'process'])
 /** Numbers and layouts: each module has its own copy of the few that it uses, instead of a dozen tables. */
 const tables = /^generated\/(constants|structs)\//
 
-/** What there would be two of, after a module was copied. */
-const state = /^(export )?((let|var|class|abstract class) |const \w+[^=]*= new (Weak)?(Map|Set)\b)/m
+/**
+ * What a line of a module that is copied may begin with. Of everything else there could be two then: variables, collections,
+ * classes. Memory of a fixed size is written and read within one call.
+ */
+const stateless = [
+  /^($|[\s})\]*]|\/[/*]|import |export [{*])/,
+  /^(export )?(async )?(function|interface|type)\b/,
+  /^(export )?const \w+(: \(\) => number)? = (-?\d[\da-fnx_]*$|raw_|\/\* @__PURE__ \*\/ bind\()/,
+  /^const \w+ = (\{( \w+: \d+,?)+ \}|new \w+Array\(new ArrayBuffer\(\d+\)\))$/,
+]
+
+/**
+ * A module without state, for an area of others. Its table of system calls, `const raw = { read: bind(…), write: bind(…) }`,
+ * has become constants: of those tree shaking leaves what is called, of an object all.
+ */
+function copyOf(path: string): string {
+  const contents = readFileSync(path, 'utf8')
+  const [table = '', rows = ''] = /^const raw = \{\n(.*?)\n\}\n/ms.exec(contents) ?? []
+  const calls = Array.from(rows.matchAll(/^ {2}(\w+): (bind\([^)]*\)),$/gm), ([, name, call]) => {
+    return `const raw_${name} = /* @__PURE__ */ ${call}\n`
+  })
+  const split = contents.replace(table, calls.join('')).replace(/(?<![\w./])raw\.(?=\w)/g, 'raw_')
+  const rest = split.split('\n').find((line) => !stateless.some((form) => form.test(line)))
+  if (rest !== undefined) throw new Error(`${path} cannot be copied, for it has state: ${rest}`)
+  if (rows.split('bind(').length - 1 !== calls.length || /(?<![\w./])raw(?=[,)\]};[])/.test(split))
+    throw new Error(`${path}: its calls are no table of bind() by name`)
+  return split
+}
 
 /** The area that a module belongs to: `spawn/clone.ts` is part of spawn. */
 const areaOf = (file: string): string => /^[\w-]*/.exec(relative(src, file))?.[0] ?? ''
@@ -39,7 +65,6 @@ export const fewFiles: Plugin = {
       if (kind === 'entry-point') return { path: resolve(path), namespace: 'entry' }
       if (!path.startsWith('.')) return undefined
       const target = join(resolveDir, path)
-      if (kind === 'dynamic-import') return { path: target, namespace: 'entry' }
       if (foundation.has(target)) return { path: target, sideEffects: true }
       const owner = (pluginData as string | undefined) ?? areaOf(importer)
       const isTable = tables.test(relative(src, target))
@@ -55,8 +80,7 @@ export const fewFiles: Plugin = {
     })
     build.onLoad({ filter: /^/, namespace: 'file' }, ({ path, pluginData }) => {
       if (pluginData === undefined) return undefined
-      const contents = readFileSync(path, 'utf8')
-      if (state.test(contents)) throw new Error(`${path} has state: ${pluginData} cannot have a copy of it`)
+      const contents = tables.test(relative(src, path)) ? readFileSync(path, 'utf8') : copyOf(path)
       return { contents, resolveDir: dirname(path), loader: 'ts', pluginData: pluginData as string }
     })
   },

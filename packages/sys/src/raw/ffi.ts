@@ -1,5 +1,5 @@
-// The seam to Bun's FFI: the only folder that knows `bun:ffi`. Everything that this file exports is plain
-// numbers, buffers and functions, so that another runtime's FFI could stand behind it.
+// The seam to Bun's FFI: the only folder that knows `bun:ffi`. What leaves it is plain numbers, buffers and functions, so that
+// another runtime's FFI could stand behind it.
 import type * as BunFfi from 'bun:ffi'
 
 let loaded: typeof BunFfi | undefined

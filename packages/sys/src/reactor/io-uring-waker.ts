@@ -17,14 +17,10 @@ import { check, isError, isSysError } from '../errno.ts'
 import { OwnedFd } from '../fd.ts'
 import { mmap } from '../memory/map.ts'
 import type { Mapping } from '../memory/mapping.ts'
-import { addressOf, bind } from '../raw.ts'
+import { addressOf, bind, syscall } from '../raw.ts'
 import type { Waker } from './waker.ts'
 
-const raw = {
-  setup: bind('io_uring_setup', 'int', 'ptr'),
-  enter: bind('io_uring_enter', 'int', 'int', 'int', 'int', 'ptr', 'int'),
-  socketpair: bind('socketpair', 'int', 'int', 'int', 'ptr'),
-}
+const enter = bind('io_uring_enter', 'int', 'int', 'int', 'int', 'ptr', 'int')
 
 /** The poll and the send: each arming fills the ring, so that its entries never change. */
 const ringEntries = 2
@@ -75,7 +71,7 @@ export class IoUringWaker implements Waker {
   /** Opens one, or returns −errno (or 0 for a kernel that is too old) when it or what belongs to it cannot be had. */
   static open(epollFd: number, onWake: () => void): IoUringWaker | number {
     const params = new Uint32Array(new ArrayBuffer(4 * paramWords))
-    const result = raw.setup(ringEntries, params)
+    const result = syscall('io_uring_setup', ringEntries, params)
     if (isError(result)) return result
     const ring = new OwnedFd(result)
     const needed = IORING_FEAT_SINGLE_MMAP | IORING_FEAT_CQE_SKIP
@@ -115,7 +111,7 @@ export class IoUringWaker implements Waker {
     this.#ringWords = new Int32Array(this.#rings.bytes.buffer, 0, this.#rings.bytes.length >> 2)
     const pair = new Int32Array(new ArrayBuffer(8))
     const type = SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC
-    check(raw.socketpair(AF_UNIX, type, 0, pair), 'socketpair')
+    check(syscall('socketpair', AF_UNIX, type, 0, pair), 'socketpair')
     const [receiver, sender] = pair as unknown as [number, number]
     this.#sender = parts.use(new OwnedFd(sender))
     this.#prepare()
@@ -191,7 +187,7 @@ export class IoUringWaker implements Waker {
     if (this.#armed) return
     const tailWord = this.#param('sqTail') >> 2
     Atomics.store(this.#ringWords, tailWord, Atomics.load(this.#ringWords, tailWord) + ringEntries)
-    check(raw.enter(this.#ring.fd, ringEntries, 0, 0, null, 0), 'io_uring_enter')
+    check(enter(this.#ring.fd, ringEntries, 0, 0, null, 0), 'io_uring_enter')
     this.#armed = true
   }
 

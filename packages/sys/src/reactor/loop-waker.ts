@@ -5,15 +5,9 @@ import { EEXIST } from '../generated/constants/errno.ts'
 import { EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLLIN } from '../generated/constants/event.ts'
 import { AF_UNIX, SOCK_CLOEXEC, SOCK_NONBLOCK, SOCK_STREAM } from '../generated/constants/socket.ts'
 import { check, isError } from '../errno.ts'
-import { bind } from '../raw.ts'
+import { syscall } from '../raw.ts'
 import { hasTurns, onTurns, type TurnHook } from '../raw/turns.ts'
 import type { Waker } from './waker.ts'
-
-const raw = {
-  close: bind('close', 'int'),
-  epollCtl: bind('epoll_ctl', 'int', 'int', 'int', 'ptr'),
-  socketpair: bind('socketpair', 'int', 'int', 'int', 'ptr'),
-}
 
 /** {@link Waker} by the engine's own loop. */
 export class LoopWaker implements Waker {
@@ -61,7 +55,7 @@ export class LoopWaker implements Waker {
     // events of what it has freed meanwhile (Bun's epoll_kqueue.c: "Any ready poll marked with nullptr will be ignored").
     const event = new Uint32Array(new ArrayBuffer(16))
     event[0] = EPOLLIN
-    const result = raw.epollCtl(this.#loopFd, EPOLL_CTL_ADD, this.#epollFd, event)
+    const result = syscall('epoll_ctl', this.#loopFd, EPOLL_CTL_ADD, this.#epollFd, event)
     if (!isError(result)) this.#hook = onTurns(() => this.#turned())
     return result
   }
@@ -70,7 +64,7 @@ export class LoopWaker implements Waker {
     if (this.#hook === undefined) return
     this.#hook.end()
     this.#hook = undefined
-    raw.epollCtl(this.#loopFd, EPOLL_CTL_DEL, this.#epollFd, null)
+    syscall('epoll_ctl', this.#loopFd, EPOLL_CTL_DEL, this.#epollFd, null)
   }
 
   #turned(): void {
@@ -98,7 +92,8 @@ const fdsLookedAt = 1024
 function findEngineEpoll(): number | undefined {
   const pair = new Int32Array(new ArrayBuffer(8))
   // Without descriptors it is not found now, and looked for again.
-  if (isError(raw.socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair))) return undefined
+  if (isError(syscall('socketpair', AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair)))
+    return undefined
   const [theirs, ours] = pair as unknown as [number, number]
   // From here on `theirs` is the engine's, which closes it with the socket.
   let socket: { terminate(): void } | undefined
@@ -112,11 +107,11 @@ function findEngineEpoll(): number | undefined {
   const event = new Uint32Array(new ArrayBuffer(16))
   let fd = 0
   for (; fd < fdsLookedAt; fd++) {
-    const result = raw.epollCtl(fd, EPOLL_CTL_ADD, theirs, event)
+    const result = syscall('epoll_ctl', fd, EPOLL_CTL_ADD, theirs, event)
     if (result === -EEXIST) break
-    if (result === 0) raw.epollCtl(fd, EPOLL_CTL_DEL, theirs, null)
+    if (result === 0) syscall('epoll_ctl', fd, EPOLL_CTL_DEL, theirs, null)
   }
   socket?.terminate()
-  raw.close(ours)
+  syscall('close', ours)
   return fd < fdsLookedAt && socket !== undefined ? fd : undefined
 }

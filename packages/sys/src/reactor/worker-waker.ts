@@ -8,17 +8,10 @@ import {
 } from '../generated/constants/event.ts'
 import { check } from '../errno.ts'
 import { OwnedFd } from '../fd.ts'
-import { bind, syscallNumber } from '../raw.ts'
+import { syscall, syscallNumber } from '../raw.ts'
 import { workerThatCalls } from '../raw/ffi.ts'
 import { thunkAddress } from '../raw/thunks.ts'
 import type { Waker } from './waker.ts'
-
-const raw = {
-  eventfd2: bind('eventfd2', 'int', 'int'),
-  epollCreate1: bind('epoll_create1', 'int'),
-  epollCtl: bind('epoll_ctl', 'int', 'int', 'int', 'ptr'),
-  write: bind('write', 'int', 'ptr', 'int'),
-}
 
 /** {@link Waker} by a worker thread. */
 export class WorkerWaker implements Waker {
@@ -32,14 +25,14 @@ export class WorkerWaker implements Waker {
   #waiting = false
 
   constructor(epollFd: number, onWake: () => void) {
-    this.#outerFd = new OwnedFd(check(raw.epollCreate1(EPOLL_CLOEXEC), 'epoll_create1'))
+    this.#outerFd = new OwnedFd(check(syscall('epoll_create1', EPOLL_CLOEXEC), 'epoll_create1'))
     let endFd: OwnedFd | undefined
     try {
-      endFd = new OwnedFd(check(raw.eventfd2(0, EFD_NONBLOCK | EFD_CLOEXEC), 'eventfd2'))
+      endFd = new OwnedFd(check(syscall('eventfd2', 0, EFD_NONBLOCK | EFD_CLOEXEC), 'eventfd2'))
       const event = new Uint32Array(new ArrayBuffer(16))
       event[0] = EPOLLIN
       for (const fd of [epollFd, endFd.fd]) {
-        check(raw.epollCtl(this.#outerFd.fd, EPOLL_CTL_ADD, fd, event), 'epoll_ctl')
+        check(syscall('epoll_ctl', this.#outerFd.fd, EPOLL_CTL_ADD, fd, event), 'epoll_ctl')
       }
       const address = thunkAddress(syscallNumber('epoll_pwait'))
       this.#worker = workerThatCalls(address, [this.#outerFd.fd, new ArrayBuffer(16), 1, -1, null, 8])
@@ -73,7 +66,7 @@ export class WorkerWaker implements Waker {
 
   [Symbol.dispose](): void {
     this.stop()
-    raw.write(this.#endFd.fd, new Uint8Array(BigUint64Array.of(1n).buffer), 8)
+    syscall('write', this.#endFd.fd, new Uint8Array(BigUint64Array.of(1n).buffer), 8)
     this.#worker.terminate()
     this.#endFd.close()
     this.#outerFd.close()

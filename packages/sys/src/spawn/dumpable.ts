@@ -9,20 +9,11 @@ import {
 import { AT_FDCWD, O_RDONLY } from '../generated/constants/open.ts'
 import { PR_GET_DUMPABLE, PR_SET_DUMPABLE } from '../generated/constants/prctl.ts'
 import { isError } from '../errno.ts'
-import { bind } from '../raw.ts'
+import { bind, syscall } from '../raw.ts'
 import { cString } from '../raw/arguments.ts'
 import { memoryAt } from '../raw/ffi.ts'
 
-const raw = {
-  prctl: bind('prctl', 'int', 'int', 'int', 'int', 'int'),
-  memfdCreate: bind('memfd_create', 'ptr', 'int'),
-  ftruncate: bind('ftruncate', 'int', 'int'),
-  mmap: bind('mmap', 'int', 'int', 'int', 'int', 'int', 'int'),
-  munmap: bind('munmap', 'int', 'int'),
-  openat: bind('openat', 'int', 'ptr', 'int', 'int'),
-  read: bind('read', 'int', 'ptr', 'int'),
-  close: bind('close', 'int'),
-}
+const prctl = bind('prctl', 'int', 'int', 'int', 'int', 'int')
 
 /**
  * Says that a child is about to share our memory.
@@ -44,7 +35,7 @@ export function beginSharing(): void {
 /** Says that a child has left our memory, and gives back what it has taken. */
 export function endSharing(): void {
   const word = state()
-  if ((Atomics.load(word, 0) & 1) !== 0 && !isDumpable()) raw.prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
+  if ((Atomics.load(word, 0) & 1) !== 0 && !isDumpable()) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
   for (;;) {
     const old = Atomics.load(word, 0)
     const isLast = (old & countMask) === one
@@ -54,7 +45,7 @@ export function endSharing(): void {
 }
 
 function isDumpable(): boolean {
-  return raw.prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) === 1
+  return prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) === 1
 }
 
 // The word: whether the memory was dumpable, how many children are in it (15 bits), and how often there were none (16
@@ -82,21 +73,21 @@ const places = [0x50_1000_0000, 0x58_1000_0000, 0x60_1000_0000]
  * it at the place, and tells the others by the name of its file that it is ours.
  */
 function sharedMemory(): ArrayBuffer | undefined {
-  const file = raw.memfdCreate(cString(fileName), MFD_CLOEXEC)
+  const file = syscall('memfd_create', cString(fileName), MFD_CLOEXEC)
   if (isError(file)) return undefined
   try {
-    if (isError(raw.ftruncate(file, sizeBytes))) return undefined
+    if (isError(syscall('ftruncate', file, sizeBytes))) return undefined
     const flags = MAP_PRIVATE | MAP_FIXED_NOREPLACE
     for (const place of places) {
-      const address = raw.mmap(place, sizeBytes, PROT_READ | PROT_WRITE, flags, file, 0)
+      const address = syscall('mmap', place, sizeBytes, PROT_READ | PROT_WRITE, flags, file, 0)
       if (address === place) return memoryAt(place, sizeBytes)
       // Before Linux 4.17 the place is only a wish.
-      if (!isError(address)) raw.munmap(address, sizeBytes)
+      if (!isError(address)) syscall('munmap', address, sizeBytes)
       if (isOurs(place)) return memoryAt(place, sizeBytes)
     }
     return undefined
   } finally {
-    raw.close(file)
+    syscall('close', file)
   }
 }
 
@@ -107,17 +98,17 @@ function isOurs(place: number): boolean {
 }
 
 function readMaps(): string {
-  const file = raw.openat(AT_FDCWD, cString('/proc/self/maps'), O_RDONLY, 0)
+  const file = syscall('openat', AT_FDCWD, cString('/proc/self/maps'), O_RDONLY, 0)
   if (isError(file)) return ''
   try {
     const [decoder, buffer] = [new TextDecoder(), new Uint8Array(65_536)]
     let text = ''
     for (;;) {
-      const count = raw.read(file, buffer, buffer.length)
+      const count = syscall('read', file, buffer, buffer.length)
       if (count <= 0) return text
       text += decoder.decode(buffer.subarray(0, count), { stream: true })
     }
   } finally {
-    raw.close(file)
+    syscall('close', file)
   }
 }
