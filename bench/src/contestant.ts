@@ -67,9 +67,9 @@ function endOf(child: ChildProcessWithoutNullStreams): Promise<string> {
 
 /**
  * How long each contestant warms up. A batch is too little for JavaScript: its spawns reach their speed only after
- * some 1,500 of them, when the compiler has seen all of their parts.
+ * thousands of them, when the compiler has seen all of their parts.
  */
-const defaultWarmUpMs = 2000
+const defaultWarmUpMs = 5000
 
 /**
  * Measures all contestants in `rounds` rounds, each round every one once, beginning with another each time. Before

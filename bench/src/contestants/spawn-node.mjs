@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 
-const spawnsPerBatch = 60
+const spawnsPerBatch = 300
 const [file] = process.argv.slice(2)
 
 for await (const _ of createInterface({ input: process.stdin })) {
