@@ -14,12 +14,15 @@ const entries = readdirSync('src', { withFileTypes: true })
 /** Whether @pkg/sys is built, of which one imports an area: what that costs is paid before anything runs. */
 const isSys = existsSync('src/raw.ts')
 
+/** White space goes, and numbers stand where their names did; errors are told by lines of the sources all the same. */
+const minified = { minifySyntax: true, minifyWhitespace: true }
+
 /** The entry that is nothing but numbers, thousands of them: it shares nothing with the others. */
 const numbers = 'src/constants.ts'
 
 const options: Options = {
   // Bun takes a file that begins so as it is, and looks for nothing to translate in it.
-  ...(isSys ? { esbuildPlugins: [fewFiles], banner: { js: '// @bun' } } : {}),
+  ...(isSys ? { esbuildPlugins: [fewFiles], banner: { js: '// @bun' }, ...minified } : {}),
   format: 'esm',
   target: 'es2024',
   platform: 'node',

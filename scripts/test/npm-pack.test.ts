@@ -84,8 +84,7 @@ describe('the packed @pkg/sys', () => {
       if (seen.has(name)) return seen
       seen.add(name)
       const text = readFileSync(join(dist, name), 'utf8')
-      for (const [, other = ''] of text.matchAll(/(?:^import|^} from|^export .* from) "\.\/([\w-]+\.js)"/gm))
-        loaded(other, seen)
+      for (const [, other = ''] of text.matchAll(/(?:import|from) ?"\.\/([\w-]+\.js)"/g)) loaded(other, seen)
       return seen
     }
     const areas = readdirSync(dist).filter((name) => /^(?!chunk-).*\.js$/.test(name))
