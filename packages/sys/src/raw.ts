@@ -31,15 +31,15 @@ export function bind<const T extends readonly ArgumentType[]>(
   name: SyscallName,
   ...types: T
 ): NativeFunction<T> {
-  return bound(name, types, types.length) as NativeFunction<T>
+  return bound(name, types) as NativeFunction<T>
 }
 
 /** A closure of the arity, and no other: hundreds are made while a program starts. */
-function bound(name: SyscallName, types: readonly ArgumentType[], count: number): AnyNative {
+function bound(name: SyscallName, types: readonly ArgumentType[]): AnyNative {
   let native: AnyNative | undefined
   const call = (): AnyNative => (native ??= nativeCall(name, types))
   // Forwarding by rest parameters costs more than the system call's own entry.
-  switch (count) {
+  switch (types.length) {
     case 0:
       return () => (native ?? call())()
     case 1:

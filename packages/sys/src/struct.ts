@@ -122,10 +122,12 @@ function wide(signed: boolean, littleEndian = true): ScalarCodec {
   }
 }
 
-let codecs: Readonly<Record<FieldType, ScalarCodec>> | undefined
+type Codecs = Readonly<Record<FieldType, ScalarCodec>>
+
+let codecs: Codecs | undefined
 
 // Both architectures are little-endian.
-const makeCodecs = (): typeof codecs & object => ({
+const makeCodecs = (): Codecs => ({
   u8: narrow(1, false),
   u16: narrow(2, false),
   u32: narrow(4, false),

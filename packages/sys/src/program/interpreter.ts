@@ -52,7 +52,7 @@ export const operations = {
 
 /** The interpreter for one architecture. */
 export interface Interpreter {
-  /** Position-independent machine code. A function: to make it costs more than to import all that needs it. */
+  /** Position-independent machine code: made when a program is run, not when its area is imported. */
   readonly code: () => Uint8Array
   /**
    * Offset of `spawn(cloneRow, childRow)` in the C calling convention: makes the call of `cloneRow`, returns its
